@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Compiler facts that public templates depend on.
+#pragma once
+
+#include <cstddef>
+
+// Forced inlining, at -O0 too: a function so marked leaves no symbol behind that a linker could
+// merge with the differently configured copy of another translation unit.
+#define SKUA_ALWAYS_INLINE [[gnu::always_inline]] inline
+#define SKUA_NOINLINE [[gnu::noinline]]
+#define SKUA_COLD [[gnu::cold, gnu::noinline]]
+#define SKUA_LIKELY(x) (__builtin_expect(!!(x), 1))
+#define SKUA_UNLIKELY(x) (__builtin_expect(!!(x), 0))
+
+#if defined(__SANITIZE_THREAD__)
+#define SKUA_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SKUA_TSAN 1
+#endif
+#endif
+#ifndef SKUA_TSAN
+#define SKUA_TSAN 0
+#endif
+
+// How one coroutine continues as another.
+//
+// Clang tail-calls a symmetric transfer at every optimization level. GCC does so only with
+// -foptimize-sibling-calls (gcc.gnu.org/PR100897): not at -O0, -Og, -O1, nor under ASan or TSan,
+// and no macro tells those levels apart. So under GCC the next coroutine is left for the run loop,
+// which resumes it from an empty stack: a trampoline.
+#if defined(__GNUC__) && !defined(__clang__)
+#define SKUA_TRAMPOLINE 1
+#else
+#define SKUA_TRAMPOLINE 0
+#endif
+
+namespace skua::internal {
+
+// Two x86 lines: the adjacent-line prefetcher pairs them.
+inline constexpr std::size_t kCacheLine = 128;
+
+}  // namespace skua::internal
