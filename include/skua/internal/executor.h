@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a task needs of the runtime it runs on. Implemented by workers/; declared here so that tasks,
+// locks and timers, which stand below it, can make tasks runnable.
+#pragma once
+
+#include <coroutine>
+#include <string_view>
+
+#include "skua/internal/config.h"
+
+namespace skua::internal {
+
+class TaskHeader;
+struct JoinState;
+
+class Executor {
+ public:
+  // Queues a task that was woken. Any thread.
+  virtual void schedule(TaskHeader* task) noexcept = 0;
+  // Queues the running task behind everything that is ready here. The worker that runs it.
+  virtual void schedule_yielded(TaskHeader* task) noexcept = 0;
+  // Queues a child that its parent has just forked. The worker that runs the parent.
+  virtual void schedule_forked(TaskHeader* task) noexcept = 0;
+  // Queues a task that is new. Any thread. False: the runtime is shutting down and has not taken it.
+  [[nodiscard]] virtual bool schedule_spawned(TaskHeader* task) noexcept = 0;
+  // Notes a task that suspends for the first time, so that shutdown finds it. The worker that runs it.
+  virtual void enrol(TaskHeader* task) noexcept = 0;
+  // Forgets an enrolled task that ends. The worker that runs it.
+  virtual void retire(TaskHeader* task) noexcept = 0;
+  // A spawned task has ended; called before its joiner is woken. The worker that ran it.
+  virtual void task_ended() noexcept = 0;
+
+ protected:
+  ~Executor() = default;
+};
+
+// The executor whose worker this thread is, or nullptr. Never cached across a suspension: the task
+// may resume on another thread, so the accessor is out of line.
+Executor* current_executor() noexcept;
+// Installed by workers/ for as long as a thread is a worker; nullptr to remove.
+void set_current_executor(Executor* executor) noexcept;
+// The same, or the process ends with `operation` named: the caller is not on a runtime.
+Executor& require_executor(const char* operation) noexcept;
+
+// Leaves `next` to the run loop of this thread. See SKUA_TRAMPOLINE.
+void set_trampoline(std::coroutine_handle<> next) noexcept;
+
+// What await_suspend returns to continue as `next`.
+SKUA_ALWAYS_INLINE std::coroutine_handle<> transfer_to(std::coroutine_handle<> next) noexcept {
+#if SKUA_TRAMPOLINE
+  set_trampoline(next);
+  return std::noop_coroutine();
+#else
+  return next;
+#endif
+}
+
+}  // namespace skua::internal

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Memory of coroutine frames, with the header in front (the picture is in task_header.h).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+
+#include "skua/internal/result_slot.h"
+#include "skua/internal/task_header.h"
+
+namespace skua::internal {
+
+inline constexpr std::size_t kFrameAlignment = alignof(std::max_align_t);
+
+constexpr std::size_t round_up_to_frame(std::size_t size) noexcept {
+  return (size + kFrameAlignment - 1) / kFrameAlignment * kFrameAlignment;
+}
+
+// Which part a frame plays; operator delete asks when the promise is gone already.
+struct FrameMark {
+  TaskKind kind = TaskKind::kAwaited;
+};
+
+// The mark is the last thing before the frame; the header is constructed only if it is needed.
+inline constexpr std::size_t kHeaderBytes =
+    round_up_to_frame(sizeof(TaskHeader) + sizeof(FrameMark));
+
+// From a block's start to its header, for a coroutine that returns T.
+template <typename T>
+inline constexpr std::size_t kSlotBytes = round_up_to_frame(sizeof(ResultSlot<T>));
+
+// Raw blocks. Throws std::bad_alloc. Any thread, and any other may free.
+void* allocate_block(std::size_t size);
+void free_block(void* block) noexcept;
+
+inline TaskHeader* header_of_frame(void* frame) noexcept {
+  return reinterpret_cast<TaskHeader*>(static_cast<std::byte*>(frame) - kHeaderBytes);
+}
+
+inline FrameMark* mark_of_frame(void* frame) noexcept {
+  return reinterpret_cast<FrameMark*>(static_cast<std::byte*>(frame) - sizeof(FrameMark));
+}
+
+template <typename T>
+ResultSlot<T>* slot_of_header(JoinState* header) noexcept {
+  return reinterpret_cast<ResultSlot<T>*>(
+      reinterpret_cast<std::byte*>(static_cast<TaskHeader*>(header)) - kSlotBytes<T>);
+}
+
+template <typename T>
+void* allocate_frame(std::size_t frame_size) {
+  auto* block = static_cast<std::byte*>(allocate_block(kSlotBytes<T> + kHeaderBytes + frame_size));
+  std::byte* frame = block + kSlotBytes<T> + kHeaderBytes;
+  ::new (static_cast<void*>(mark_of_frame(frame))) FrameMark();
+  return frame;
+}
+
+// Frees the block of a frame that was awaited. The block of a spawned or forked one has another
+// owner, who frees it by free_task_block() when the result has been taken.
+template <typename T>
+void deallocate_frame(void* frame) noexcept {
+  if (mark_of_frame(frame)->kind == TaskKind::kAwaited) {
+    free_block(static_cast<std::byte*>(frame) - kHeaderBytes - kSlotBytes<T>);
+  }
+}
+
+// Makes the header and the result slot in front of a frame that is about to be spawned or forked.
+template <typename T>
+TaskHeader* construct_header(void* frame, TaskKind kind) noexcept {
+  mark_of_frame(frame)->kind = kind;
+  TaskHeader* header = ::new (static_cast<void*>(header_of_frame(frame))) TaskHeader(kind);
+  ::new (static_cast<void*>(slot_of_header<T>(header))) ResultSlot<T>();
+  return header;
+}
+
+template <typename T>
+void free_task_block(JoinState* header) noexcept {
+  ResultSlot<T>* slot = slot_of_header<T>(header);
+  header->free_name();
+  slot->~ResultSlot<T>();
+  free_block(slot);
+}
+
+template <typename T>
+inline constexpr JoinVTable kTaskVTable{
+    .release = &free_task_block<T>,
+    .abort = [](JoinState* state) noexcept { static_cast<TaskHeader*>(state)->abort(); },
+};
+
+}  // namespace skua::internal

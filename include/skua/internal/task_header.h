@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The schedulable unit. What the queues hold is a pointer to a TaskHeader; it stands in front of the
+// coroutine frame it belongs to, in the same allocation, and outlives that frame:
+//
+//   block -> | ResultSlot<T> | TaskHeader | coroutine frame ... |
+//              until joined    until joined  until the task ends
+//
+// States, protocol and the proof sketch: task/README.md. The named edges:
+//
+//   [WAKE]   wake()'s read-modify-write of state_ (acq_rel) -> commit_suspend()'s (acq_rel), or the
+//            queue that the waker puts the task into. The task sees all that its waker wrote.
+//   [ABORT]  abort()'s read-modify-write -> the run loop's, or commit_suspend()'s.
+//   [JOIN]   complete()'s exchange of join_ (acq_rel) -> the joiner's load or CAS (acquire). Whoever
+//            joins sees the result slot, and that the frame is gone.
+#pragma once
+
+#include <atomic>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+
+#include "skua/internal/config.h"
+
+namespace skua::internal {
+
+class Executor;
+class TaskHeader;
+class ForkState;
+struct RegistrySlot;
+struct JoinState;
+
+// What a cancel hook achieved.
+enum class [[nodiscard]] CancelOutcome {
+  kUnlinked,  // The operation has forgotten the waiter: nobody will ever wake it.
+  kPending,   // A wake-up is under way, or will come when the operation has really ended.
+};
+
+// What a suspended task waits on. Lives in the awaiting frame, in the awaiter.
+struct Waiter {
+  // Called by the thread that aborts the task, at most once per suspension, after the task has
+  // suspended and while it is kept from resuming. Must not block on user code.
+  using CancelHook = CancelOutcome (*)(Waiter*) noexcept;
+
+  explicit Waiter(CancelHook hook) noexcept : cancel(hook) {}
+  Waiter(const Waiter&) = delete;
+  Waiter& operator=(const Waiter&) = delete;
+
+  const CancelHook cancel;
+  TaskHeader* task = nullptr;
+};
+
+// Waits on a plain thread for a task. Lives on that thread's stack. Aligned so that a pointer to it has room
+// for JoinState's tag.
+class alignas(8) ThreadJoiner {
+ public:
+  // Blocks until notify(). Owner only.
+  void wait() noexcept;
+  bool notified() const noexcept { return word_.load(std::memory_order_acquire) != 0; }
+  // Any thread, once. *this may be gone.
+  void notify() noexcept;
+
+ private:
+  std::atomic<std::uint32_t> word_{0};
+};
+
+// Functions that depend on the kind and the result type of what is joined.
+struct JoinVTable {
+  void (*release)(JoinState*) noexcept;  // Destroys the result and frees the memory.
+  void (*abort)(JoinState*) noexcept;
+};
+
+// The end of a task (or of a blocking job), for whoever joins it. Two parties hold it, the task and
+// its handle, and the word says which of them is the last:
+//
+//   0 -> joiner    (handle awaited)       then complete() wakes it, and the joiner releases
+//   0 -> kComplete (task ended first)     then the handle releases
+//   0 -> kDetached (handle dropped)       then complete() releases
+struct JoinState {
+  static constexpr std::uintptr_t kEmpty = 0;
+  static constexpr std::uintptr_t kComplete = 1;
+  static constexpr std::uintptr_t kDetached = 2;
+  static constexpr std::uintptr_t kThreadTag = 4;  // The joiner is a ThreadJoiner.
+
+  explicit JoinState(const JoinVTable* table) noexcept : vtable(table) {}
+
+  // The result is in place and the frame destroyed. Wakes the joiner, or releases. `threw` says that
+  // the result is an exception; with nobody left to take it, the process ends.
+  // The ending task only, once. *this may be gone.
+  void complete(bool threw) noexcept;
+  // Gives up the handle. Handle only, once. *this may be gone.
+  void drop_handle() noexcept;
+  bool is_complete() const noexcept {
+    return join.load(std::memory_order_acquire) == kComplete;  // [JOIN]
+  }
+  // Registers a joiner (a TaskHeader*, or a ThreadJoiner* | kThreadTag). False: already complete.
+  // Handle only.
+  [[nodiscard]] bool set_joiner(std::uintptr_t joiner) noexcept;
+  // Takes the joiner back. False: complete() has taken it, a wake-up is coming.
+  [[nodiscard]] bool clear_joiner(std::uintptr_t joiner) noexcept;
+
+  std::atomic<std::uintptr_t> join{kEmpty};
+  const JoinVTable* vtable;
+  std::uint64_t id = 0;
+  const char* name = nullptr;  // Owned; nullptr: none. See set_name().
+  // Set by a joiner that was aborted while it waited, before it drops the handle: what the task throws then is
+  // nobody's fault, and does not end the process.
+  bool abandoned = false;
+  void set_name(const char* text, std::size_t size);
+  void free_name() noexcept;
+};
+
+// Which part a coroutine frame plays.
+enum class TaskKind : std::uint8_t {
+  kAwaited,  // Part of the task that awaits it: the header is never used.
+  kRoot,     // Spawned: has an identity and a join.
+  kForked,   // A child of when_all: has a ForkState.
+};
+
+class TaskHeader : public JoinState {
+ public:
+  explicit TaskHeader(TaskKind k) noexcept : JoinState(nullptr), kind(k) {}
+  TaskHeader(const TaskHeader&) = delete;
+  TaskHeader& operator=(const TaskHeader&) = delete;
+
+  // --- Suspending. The thread that runs the task, in this order. ---
+
+  // Says where to resume and what is waited on. Before the waiter is published to the operation.
+  void prepare_suspend(std::coroutine_handle<> handle, Waiter* waiter) noexcept {
+    resume = handle;
+    waiter->task = this;
+    waiting_on = waiter;
+    if (SKUA_UNLIKELY(registry_slot == nullptr)) enrol();
+  }
+  // The last step of suspending, after the waiter was published. True: the task is suspended, and
+  // may run elsewhere already; touch nothing. False: it was woken meanwhile; it goes on here.
+  [[nodiscard]] bool commit_suspend() noexcept {
+    std::uint32_t expected = 0;
+    if (SKUA_LIKELY(state_.compare_exchange_strong(expected, kSuspended, std::memory_order_acq_rel,
+                                                   std::memory_order_acquire))) {
+      return true;
+    }
+    return commit_suspend_slow();
+  }
+  // The operation turned out to be ready after prepare_suspend(), and the waiter was never published.
+  void undo_prepare() noexcept { waiting_on = nullptr; }
+
+  // --- Waking. ---
+
+  // Makes the task runnable. Whoever took its waiter from the operation, once. *this may be gone.
+  void wake() noexcept;
+  // As wake(), but leaves the scheduling to the caller if it returns true.
+  [[nodiscard]] bool claim_wake() noexcept;
+  // As wake(), for an operation that ended because the task's abort cancelled it: the task is
+  // destroyed instead of resumed.
+  void wake_cancelled() noexcept;
+
+  // --- Aborting. ---
+
+  // Asks the task to end at its next suspension, or in the one it is in. Any thread that keeps the
+  // header alive (a handle, the fork record, the stopped world of a shutdown).
+  void abort() noexcept;
+  bool abort_requested() const noexcept {
+    return (state_.load(std::memory_order_relaxed) & kAbort) != 0;  // A hint; ordered by [ABORT].
+  }
+
+  // --- Running. The worker that took the task from a queue. ---
+
+  // Runs the task until it suspends or ends. *this may be gone.
+  void run() noexcept;
+  // The same while the runtime shuts down: marks the task as aborted first.
+  void run_draining() noexcept { run_aborted(); }
+
+  // Plain fields: written by the thread that runs the task, handed over by [WAKE] and the queues.
+  std::coroutine_handle<> resume;
+  Waiter* waiting_on = nullptr;  // nullptr: fresh or yielded, so nothing is lost by an abort.
+  Executor* executor = nullptr;
+  RegistrySlot* registry_slot = nullptr;
+  union {
+    TaskHeader* next = nullptr;  // In whichever intrusive list it stands.
+    ForkState* fork;             // kForked.
+  };
+  const TaskKind kind;
+  bool threw = false;   // The result is an exception.
+  bool killed = false;  // There is no result.
+
+ private:
+  static constexpr std::uint32_t kSuspended = 1;   // Waits; a wake-up may claim it.
+  static constexpr std::uint32_t kNotified = 2;    // Woken before it had suspended, or while cancelling.
+  static constexpr std::uint32_t kCancelling = 4;  // An aborter runs the cancel hook.
+  static constexpr std::uint32_t kAbort = 8;       // Abort requested. Stays.
+  static constexpr std::uint32_t kKill = 16;       // Destroy instead of resuming.
+
+  SKUA_COLD bool commit_suspend_slow() noexcept;
+  SKUA_COLD void enrol() noexcept;
+  SKUA_COLD void run_aborted() noexcept;
+  void run_cancel() noexcept;
+  void kill() noexcept;
+
+  std::atomic<std::uint32_t> state_{0};
+};
+
+}  // namespace skua::internal

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the tasks layer keeps for each thread.
+#pragma once
+
+#include <coroutine>
+#include <utility>
+
+#include "skua/internal/executor.h"
+
+namespace skua::internal {
+
+struct Context {
+  Executor* executor = nullptr;  // Set while the thread is a worker.
+  std::coroutine_handle<> next;  // Left by set_trampoline().
+
+  // Resumes `handle`, then whatever it leaves to the trampoline.
+  void resume(std::coroutine_handle<> handle) {
+    handle.resume();
+    while (next) std::exchange(next, nullptr).resume();
+  }
+};
+
+// This thread's. Out of line: no caller can keep the address across a suspension.
+Context& this_context() noexcept;
+
+}  // namespace skua::internal

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "skua/internal/task_header.h"
+
+#include <cstring>
+#include <string>
+
+#include "base/futex.h"
+#include "skua/internal/check.h"
+#include "skua/internal/executor.h"
+#include "skua/internal/promise_base.h"
+#include "task/context.h"
+
+namespace skua::internal {
+
+static_assert(sizeof(void*) == 8, "Skua packs tags into 64-bit pointers");
+
+// --- ThreadJoiner -----------------------------------------------------------------------------
+
+void ThreadJoiner::wait() noexcept {
+  while (word_.load(std::memory_order_acquire) == 0) futex_wait(&word_, 0);
+}
+
+void ThreadJoiner::notify() noexcept {
+  // Once the word is set, the owner may return and *this be gone. The futex call then works on an address
+  // alone, where the kernel is free to find nobody waiting.
+  std::atomic<std::uint32_t>* const word = &word_;
+  word->store(1, std::memory_order_release);
+  futex_wake_one(word);
+}
+
+// --- JoinState --------------------------------------------------------------------------------
+
+void JoinState::complete(bool threw) noexcept {
+  const std::uintptr_t joiner = join.exchange(kComplete, std::memory_order_acq_rel);  // [JOIN]
+  if (joiner == kEmpty) return;
+  if (joiner == kDetached) {
+    if (threw && !abandoned) {
+      fatal("a detached task ended with an exception: task " + std::to_string(id) + " \"" +
+            (name != nullptr ? name : "") + "\"");
+    }
+    vtable->release(this);
+    return;
+  }
+  if ((joiner & kThreadTag) != 0) {
+    reinterpret_cast<ThreadJoiner*>(joiner & ~kThreadTag)->notify();
+  } else {
+    reinterpret_cast<TaskHeader*>(joiner)->wake();
+  }
+  // *this may be gone.
+}
+
+void JoinState::drop_handle() noexcept {
+  if (join.exchange(kDetached, std::memory_order_acq_rel) == kComplete) vtable->release(this);
+}
+
+bool JoinState::set_joiner(std::uintptr_t joiner) noexcept {
+  std::uintptr_t expected = kEmpty;
+  if (join.compare_exchange_strong(expected, joiner, std::memory_order_acq_rel,
+                                   std::memory_order_acquire)) {
+    return true;
+  }
+  SKUA_CHECK(expected == kComplete, expected);
+  return false;
+}
+
+bool JoinState::clear_joiner(std::uintptr_t joiner) noexcept {
+  return join.compare_exchange_strong(joiner, kEmpty, std::memory_order_acq_rel,
+                                      std::memory_order_acquire);
+}
+
+void JoinState::set_name(const char* text, std::size_t size) {
+  free_name();
+  if (size == 0) return;
+  char* copy = new char[size + 1];
+  std::memcpy(copy, text, size);
+  copy[size] = '\0';
+  name = copy;
+}
+
+void JoinState::free_name() noexcept {
+  delete[] name;
+  name = nullptr;
+}
+
+// --- TaskHeader: suspend, wake, abort -----------------------------------------------------------
+//
+// state_ is 0 while the task runs or is queued. The transitions, each one read-modify-write:
+//
+//   commit_suspend:  0 -> S                                     the usual case
+//                    N.. -> ..        resume at once            woken before it had suspended
+//                    A -> A|C         run_cancel()              aborted before it had suspended
+//   wake:            S.. -> ..        queue it
+//                    C.. -> C|N..     the canceller queues it
+//                    (running).. -> N..                         before commit_suspend
+//   abort:           S -> A|C         run_cancel()
+//                    else.. -> A..
+//   run_cancel ends: C|A -> A|K       queue it                  the operation forgot the waiter
+//                    C|A -> S|A                                 a wake-up is to come
+//                    C|A|N -> A       queue it                  it has come
+
+bool TaskHeader::commit_suspend_slow() noexcept {
+  std::uint32_t state = state_.load(std::memory_order_acquire);
+  for (;;) {
+    if ((state & kNotified) != 0) {
+      const std::uint32_t next = state & ~(kNotified | kKill);
+      if ((state & kKill) != 0) {
+        // An operation never reports a cancellation that nobody asked for.
+        SKUA_CHECK((state & kAbort) != 0, state);
+        // Woken as cancelled: the frames go, but on the run loop's stack, not under their own feet.
+        if (state_.compare_exchange_weak(state, kAbort | kKill, std::memory_order_acq_rel,
+                                         std::memory_order_acquire)) {
+          executor->schedule(this);
+          return true;
+        }
+        continue;
+      }
+      if (state_.compare_exchange_weak(state, next, std::memory_order_acq_rel,
+                                       std::memory_order_acquire)) {
+        return false;  // [WAKE]
+      }
+    } else if ((state & kAbort) != 0) {
+      if (state_.compare_exchange_weak(state, kAbort | kCancelling, std::memory_order_acq_rel,
+                                       std::memory_order_acquire)) {
+        run_cancel();  // [ABORT] *this may be gone.
+        return true;
+      }
+    } else {
+      SKUA_CHECK(state == 0, state);
+      if (state_.compare_exchange_weak(state, kSuspended, std::memory_order_acq_rel,
+                                       std::memory_order_acquire)) {
+        return true;
+      }
+    }
+  }
+}
+
+bool TaskHeader::claim_wake() noexcept {
+  std::uint32_t state = state_.load(std::memory_order_relaxed);
+  for (;;) {
+    if ((state & kSuspended) != 0) {
+      // One waker has the waiter, so nobody but an aborter competes.
+      if (state_.compare_exchange_weak(state, state & ~kSuspended, std::memory_order_acq_rel,
+                                       std::memory_order_relaxed)) {
+        return true;  // [WAKE]
+      }
+    } else {
+      SKUA_CHECK((state & kNotified) == 0, state);
+      if (state_.compare_exchange_weak(state, state | kNotified, std::memory_order_acq_rel,
+                                       std::memory_order_relaxed)) {
+        return false;  // [WAKE] *this may be gone.
+      }
+    }
+  }
+}
+
+void TaskHeader::wake() noexcept {
+  if (claim_wake()) executor->schedule(this);
+}
+
+void TaskHeader::wake_cancelled() noexcept {
+  // Relaxed: the read-modify-write of claim_wake() follows on the same word and publishes it.
+  state_.fetch_or(kKill, std::memory_order_relaxed);
+  wake();
+}
+
+void TaskHeader::abort() noexcept {
+  std::uint32_t state = state_.load(std::memory_order_relaxed);
+  for (;;) {
+    if ((state & kAbort) != 0) return;
+    const bool suspended = (state & kSuspended) != 0;
+    const std::uint32_t next =
+        suspended ? ((state & ~kSuspended) | kAbort | kCancelling) : (state | kAbort);
+    if (state_.compare_exchange_weak(state, next, std::memory_order_acq_rel,
+                                     std::memory_order_relaxed)) {
+      if (suspended) run_cancel();
+      return;
+    }
+  }
+}
+
+// The task is kept from resuming (kCancelling), so its waiter stays.
+void TaskHeader::run_cancel() noexcept {
+  Executor* const home = executor;
+  if (waiting_on->cancel(waiting_on) == CancelOutcome::kUnlinked) {
+    const std::uint32_t before = state_.exchange(kAbort | kKill, std::memory_order_acq_rel);
+    SKUA_CHECK((before & kNotified) == 0, before);
+    home->schedule(this);
+    return;
+  }
+  std::uint32_t state = state_.load(std::memory_order_acquire);
+  for (;;) {
+    const bool notified = (state & kNotified) != 0;
+    const std::uint32_t next =
+        notified ? state & ~(kCancelling | kNotified) : (state & ~kCancelling) | kSuspended;
+    if (state_.compare_exchange_weak(state, next, std::memory_order_acq_rel,
+                                     std::memory_order_acquire)) {
+      if (notified) home->schedule(this);
+      return;  // *this may be gone.
+    }
+  }
+}
+
+void TaskHeader::enrol() noexcept {
+  if (kind == TaskKind::kRoot) executor->enrol(this);
+}
+
+// --- TaskHeader: running ------------------------------------------------------------------------
+
+void TaskHeader::run() noexcept {
+  // Relaxed: the queue handed over all that was written before the task was put into it.
+  if (SKUA_UNLIKELY((state_.load(std::memory_order_relaxed) & (kAbort | kKill)) != 0)) {
+    run_aborted();
+    return;
+  }
+  this_context().resume(resume);
+}
+
+void TaskHeader::run_aborted() noexcept {
+  const std::uint32_t state = state_.fetch_or(kAbort, std::memory_order_acq_rel);  // [ABORT]
+  if ((state & kKill) != 0 || waiting_on == nullptr) {
+    kill();
+  } else {
+    // What it waited for was there already: the result wins, and the next suspension ends the task.
+    this_context().resume(resume);
+  }
+}
+
+void TaskHeader::kill() noexcept {
+  killed = true;
+  PromiseBase* frame = &PromiseBase::of(resume);
+  while (frame != nullptr) {
+    PromiseBase* const parent = frame->parent;
+    frame->handle().destroy();
+    frame = parent;
+  }
+  this_context().resume(finish_head(this));
+}
+
+}  // namespace skua::internal
