@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which workers sleep, which search, and whom to wake. The rules are Tokio's (multi_thread/idle.rs) and Go's
+// (the header of proc.go), with one more: every worker that goes to sleep looks once more, not only the last
+// searcher.
+//
+//   publisher                                worker that finds nothing
+//   ---------                                -------------------------
+//   puts the task into a queue               announces sleep: sleepers_ and state_      (sleep())
+//   full barrier                             full barrier
+//   reads state_: if nobody searches and     reads every queue and the injector's count;
+//   somebody sleeps, wakes one               if there is something, it does not sleep
+//
+//   [SLEEP]  Both sides store, pass a full barrier, and load the other's word: at least one sees the other.
+//
+// A publisher that sees a searcher wakes nobody: the searcher either finds the task or, before it sleeps,
+// looks again. A searcher that finds work while it was the last one wakes another, for there may be more.
+#pragma once
+
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "skua/internal/config.h"
+#include "skua/internal/mutex.h"
+
+namespace skua::internal {
+
+class IdleSet {
+ public:
+  static constexpr int kNobody = -1;
+
+  // All `workers` are awake, none searches.
+  explicit IdleSet(int workers);
+  IdleSet(const IdleSet&) = delete;
+  IdleSet& operator=(const IdleSet&) = delete;
+
+  // After publishing a task: the worker to wake, or kNobody. Who is returned counts as awake and searching.
+  // Any thread.
+  [[nodiscard]] int take_sleeper() noexcept;
+
+  // True if the calling worker may search its peers: at most half of the workers do so at a time. It then
+  // counts as searching. A worker that is awake and does not search.
+  [[nodiscard]] bool start_search() noexcept;
+  // Ends the calling worker's search. True: it was the last searcher. A worker that searches.
+  [[nodiscard]] bool stop_search() noexcept;
+
+  // Announces that `worker` goes to sleep, and ends its search if it was `searching`. Then look at all queues
+  // once more, see above. The worker itself.
+  void sleep(int worker, bool searching) noexcept SKUA_EXCLUDES(mu_);
+  // `worker` is up again. True: it had been woken by take_sleeper(), so it counts as searching. False: it
+  // woke by itself. The worker itself.
+  [[nodiscard]] bool wake_up(int worker) noexcept SKUA_EXCLUDES(mu_);
+
+  int searching() const noexcept {
+    return searching_of(state_.load(std::memory_order_relaxed));  // For tests and metrics.
+  }
+  int awake() const noexcept { return awake_of(state_.load(std::memory_order_relaxed)); }
+
+ private:
+  static constexpr std::uint32_t kOneSearching = 1;
+  static constexpr std::uint32_t kOneAwake = 1u << 16;
+  static int searching_of(std::uint32_t state) noexcept { return static_cast<int>(state & 0xffff); }
+  static int awake_of(std::uint32_t state) noexcept { return static_cast<int>(state >> 16); }
+
+  // Constant after construction.
+  const int workers_;
+  // Any thread: awake << 16 | searching. Raised and lowered for sleep under mu_.
+  alignas(kCacheLine) std::atomic<std::uint32_t> state_;
+  // Guarded by mu_. The last to sleep is the first to be woken: its cache is the warmest.
+  alignas(kCacheLine) Mutex mu_;
+  std::vector<int> sleepers_ SKUA_GUARDED_BY(mu_);
+};
+
+}  // namespace skua::internal

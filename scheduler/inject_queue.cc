@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheduler/inject_queue.h"
+
+#include "skua/internal/check.h"
+
+namespace skua::internal {
+
+void InjectQueue::push(TaskHeader* task) noexcept {
+  pending_.fetch_add(1, std::memory_order_seq_cst);  // [INJECT]
+  if (!queue_.enqueue(task)) fatal("out of memory: a task cannot be queued");
+}
+
+void InjectQueue::push_batch(Access& access, std::span<TaskHeader* const> tasks) noexcept {
+  pending_.fetch_add(tasks.size(), std::memory_order_seq_cst);  // [INJECT]
+  if (!queue_.enqueue_bulk(access.producer_, tasks.data(), tasks.size())) {
+    fatal("out of memory: tasks cannot be queued");
+  }
+}
+
+std::size_t InjectQueue::pop_batch(Access& access, std::span<TaskHeader*> out) noexcept {
+  const std::size_t count = queue_.try_dequeue_bulk(access.consumer_, out.data(), out.size());
+  if (count > 0) pending_.fetch_sub(count, std::memory_order_seq_cst);
+  return count;
+}
+
+}  // namespace skua::internal

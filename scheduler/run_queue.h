@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One worker's ready tasks: a bounded FIFO ring that its owner fills and empties and that any other worker
+// may take half of. The algorithm is Tokio's (runtime/scheduler/multi_thread/queue.rs), which has it from Go.
+//
+//     owner -- push() --> | tail      ring      head | -- pop() --> owner
+//                                                      -- steal_into() --> a thief's ring
+//
+// The head is two positions in one word, so that a thief can claim tasks before it copies them:
+//
+//     steal <= real <= tail      [steal, real): claimed by a thief that is copying them out
+//                                [real, tail):  ready
+//
+// The owner writes a slot only if it is not in [steal, tail). There is one thief at a time: a second one that
+// sees steal != real goes elsewhere.
+//
+//   [RING-PUSH]   push's store of tail_ (release) -> steal_into's load (acquire). The thief sees the slots
+//                 and all that was written to the tasks in them.
+//   [RING-CLAIM]  the thief's last CAS of head_ (release) -> the owner's load in push (acquire). The slots
+//                 have been read before they are written again.
+//
+// Positions are 32 bits and wrap; the capacity is a power of two.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "skua/internal/check.h"
+#include "skua/internal/config.h"
+#include "skua/internal/task_header.h"
+
+namespace skua::internal {
+
+// 256 is Tokio's and Go's size. Tests use 4.
+template <std::uint32_t kCapacity = 256>
+class RunQueue {
+  static_assert(std::has_single_bit(kCapacity) && kCapacity >= 2);
+
+ public:
+  static constexpr std::uint32_t kHalf = kCapacity / 2;
+
+  RunQueue() noexcept = default;
+  RunQueue(const RunQueue&) = delete;
+  RunQueue& operator=(const RunQueue&) = delete;
+
+  // Appends `task`. If the ring is full, gives its younger half and `task` to `overflow`, a callable that
+  // takes a std::span<TaskHeader*>; if it is full because a thief is still copying, `task` alone. Owner only.
+  template <typename Overflow>
+  void push(TaskHeader* task, Overflow&& overflow) {
+    const std::uint32_t tail = tail_.load(std::memory_order_relaxed);  // Ours alone to write.
+    std::uint64_t head = head_.load(std::memory_order_acquire);        // [RING-CLAIM]
+    for (;;) {
+      const std::uint32_t steal = steal_of(head);
+      const std::uint32_t real = real_of(head);
+      if (tail - steal < kCapacity) {
+        slots_[tail % kCapacity] = task;
+        tail_.store(tail + 1, std::memory_order_release);  // [RING-PUSH]
+        return;
+      }
+      if (steal != real) {
+        overflow(std::span<TaskHeader*>(&task, 1));
+        return;
+      }
+      // Claims the whole ring, then gives the older half back by moving the tail over it: its slots are the
+      // next ones. What came in last goes to the injector, where tasks taken from it do not return to.
+      if (head_.compare_exchange_weak(head, pack(tail, tail), std::memory_order_acq_rel,
+                                      std::memory_order_acquire)) {
+        std::array<TaskHeader*, kHalf + 1> batch;
+        for (std::uint32_t i = 0; i < kHalf; ++i) {
+          batch[i] = slots_[(tail + kHalf + i) % kCapacity];
+        }
+        batch[kHalf] = task;
+        tail_.store(tail + kHalf, std::memory_order_release);  // [RING-PUSH]
+        overflow(std::span<TaskHeader*>(batch));
+        return;
+      }
+    }
+  }
+
+  // Removes the oldest task; nullptr if there is none. Owner only.
+  [[nodiscard]] TaskHeader* pop() noexcept {
+    const std::uint32_t tail = tail_.load(std::memory_order_relaxed);
+    // Relaxed: what the owner pops, the owner has pushed.
+    std::uint64_t head = head_.load(std::memory_order_relaxed);
+    for (;;) {
+      const std::uint32_t steal = steal_of(head);
+      const std::uint32_t real = real_of(head);
+      if (real == tail) return nullptr;
+      const std::uint64_t next = steal == real ? pack(real + 1, real + 1) : pack(steal, real + 1);
+      TaskHeader* const task = slots_[real % kCapacity];
+      if (head_.compare_exchange_weak(head, next, std::memory_order_acq_rel,
+                                      std::memory_order_relaxed)) {
+        return task;
+      }
+    }
+  }
+
+  // Moves half of this queue, rounded up, into `thief` and returns the youngest of it, to run at once;
+  // nullptr if there is nothing to take, another thief is at it, or `thief` is more than half full.
+  // `moved` is set to the number of tasks taken. The owner of `thief`, which is another queue.
+  [[nodiscard]] TaskHeader* steal_into(RunQueue& thief, std::uint32_t& moved) noexcept {
+    moved = 0;
+    const std::uint32_t thief_tail = thief.tail_.load(std::memory_order_relaxed);
+    // [RING-CLAIM] A thief of the thief may still be copying.
+    const std::uint32_t thief_steal = steal_of(thief.head_.load(std::memory_order_acquire));
+    if (thief_tail - thief_steal > kHalf) return nullptr;
+
+    std::uint64_t head = head_.load(std::memory_order_acquire);
+    std::uint32_t count = 0;
+    std::uint32_t first = 0;
+    std::uint64_t claimed = 0;
+    do {
+      first = real_of(head);
+      if (steal_of(head) != first) return nullptr;
+      const std::uint32_t ready = tail_.load(std::memory_order_acquire) - first;  // [RING-PUSH]
+      count = ready - ready / 2;
+      if (count == 0) return nullptr;
+      // An outdated head gives a wrong count, and a failing CAS.
+      claimed = pack(first, first + count);
+    } while (!head_.compare_exchange_weak(head, claimed, std::memory_order_acq_rel,
+                                          std::memory_order_acquire));
+    SKUA_DCHECK(count <= kHalf, count, first);
+
+    for (std::uint32_t i = 0; i < count; ++i) {
+      thief.slots_[(thief_tail + i) % kCapacity] = slots_[(first + i) % kCapacity];
+    }
+    // The owner may have popped meanwhile, which moves real alone.
+    std::uint64_t current = claimed;
+    while (!head_.compare_exchange_weak(current, pack(real_of(current), real_of(current)),
+                                        std::memory_order_acq_rel,  // [RING-CLAIM]
+                                        std::memory_order_acquire)) {
+    }
+    moved = count;
+    TaskHeader* const run_now = thief.slots_[(thief_tail + count - 1) % kCapacity];
+    if (count > 1) thief.tail_.store(thief_tail + count - 1, std::memory_order_release);
+    return run_now;
+  }
+
+  // A lower bound of the places left, for the owner; nobody else fills them. Owner only.
+  std::uint32_t room() const noexcept {
+    const std::uint64_t head = head_.load(std::memory_order_acquire);
+    return kCapacity - (tail_.load(std::memory_order_relaxed) - steal_of(head));
+  }
+
+  // Any thread; a snapshot that may be outdated.
+  std::uint32_t size() const noexcept {
+    const std::uint64_t head = head_.load(std::memory_order_acquire);
+    const std::uint32_t ready = tail_.load(std::memory_order_acquire) - real_of(head);
+    return ready > kCapacity ? 0 : ready;  // The head moved between the two loads.
+  }
+  bool empty() const noexcept { return size() == 0; }
+
+ private:
+  static constexpr std::uint64_t pack(std::uint32_t steal, std::uint32_t real) noexcept {
+    return (std::uint64_t{steal} << 32) | real;
+  }
+  static constexpr std::uint32_t steal_of(std::uint64_t head) noexcept {
+    return static_cast<std::uint32_t>(head >> 32);
+  }
+  static constexpr std::uint32_t real_of(std::uint64_t head) noexcept {
+    return static_cast<std::uint32_t>(head);
+  }
+
+  // Any thread.
+  alignas(kCacheLine) std::atomic<std::uint64_t> head_{0};
+  // Owner writes, any thread reads.
+  alignas(kCacheLine) std::atomic<std::uint32_t> tail_{0};
+  // A slot belongs to the owner, or to the thief that has claimed it.
+  std::array<TaskHeader*, kCapacity> slots_{};
+};
+
+}  // namespace skua::internal
