@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Sleeping. Time is that of std::chrono::steady_clock.
+#pragma once
+
+#include <chrono>
+
+#include "skua/internal/timer.h"
+
+namespace skua {
+
+// Lets at least `duration` go by, counted from this call; other tasks run meanwhile. Any unit will
+// do. Zero or less completes without suspending (see yield_now() for letting others run); what is
+// too long for the clock (292 years) sleeps for ever.
+//
+// Resolution: deadlines are rounded up to whole milliseconds of the clock: never early, and late by
+// up to 1 ms, besides what the worker is busy with.
+// Cancellation: safe; nothing is left behind.
+// Requires: awaited on a runtime.
+template <typename Rep, typename Period>
+internal::SleepAwaiter sleep_for(std::chrono::duration<Rep, Period> duration) {
+  return internal::SleepAwaiter(internal::deadline_after_ns(internal::saturated_ns(duration)));
+}
+
+// Waits until the steady clock reads `deadline` or later. A deadline that has passed completes
+// without suspending; time_point::max() never comes.
+//
+// Resolution, Cancellation, Requires: as sleep_for().
+inline internal::SleepAwaiter sleep_until(std::chrono::steady_clock::time_point deadline) noexcept {
+  using std::chrono::nanoseconds;
+  return internal::SleepAwaiter(
+      std::chrono::duration_cast<nanoseconds>(deadline.time_since_epoch()).count());
+}
+
+}  // namespace skua
