@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One operation that the kernel completes: the request, its result, and the task that waits for it. Lives in
+// the awaiting frame. The frame outlives the operation: an aborted task stays suspended until the kernel has
+// given back the operation and its buffer (the last completion), so nothing is ever written to freed memory.
+//
+//   kIdle --submit--> kInFlight --completion--> kDone, the task is woken
+//                        |  abort
+//                        v
+//                  kCancelQueued --the driver's holder submits ASYNC_CANCEL--> kCancelSent
+//                        |                                                        |
+//                        +--completion--> kDone; the holder finds it              +--both completions--> woken
+//                                         in the cancel list and wakes
+#pragma once
+
+#include <atomic>
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+
+#include "skua/internal/promise_base.h"
+#include "skua/internal/task_header.h"
+
+namespace skua::internal {
+
+class Driver;
+
+// What the kernel is asked for, in io_uring's terms without its header.
+struct IoRequest {
+  IoRequest(std::uint8_t op, int file, std::uint64_t address, std::uint32_t length,
+            std::uint64_t file_offset, std::uint32_t op_flags) noexcept
+      : opcode(op), flags(op_flags), fd(file), len(length), addr(address), offset(file_offset) {}
+
+  std::uint8_t opcode;
+  std::uint32_t flags;  // open_flags, statx_flags, rw_flags: by opcode.
+  int fd;
+  std::uint32_t len;
+  std::uint64_t addr;
+  std::uint64_t offset;
+};
+
+class IoOp : public Waiter {
+ public:
+  explicit IoOp(const IoRequest& request) noexcept : Waiter(&cancel_op), request_(request) {}
+
+  // The kernel's convention: a count or a descriptor, or -errno. After the completion.
+  std::int32_t result() const noexcept { return result_; }
+
+ private:
+  friend Driver;
+  enum class Phase : std::uint8_t { kIdle, kInFlight, kCancelQueued, kCancelSent, kDone };
+
+  static CancelOutcome cancel_op(Waiter* waiter) noexcept;
+
+  // Constant while in flight.
+  const IoRequest request_;
+  Driver* driver_ = nullptr;
+  // The holder of the driver.
+  std::int32_t result_ = 0;
+  std::uint8_t completions_due_ = 0;
+  // Whoever has moved phase_ to kCancelQueued, then the holder of the driver.
+  IoOp* next_cancel_ = nullptr;
+  // Any thread.
+  std::atomic<Phase> phase_{Phase::kIdle};
+};
+
+// Queues `op` on the ring of the worker that runs the task. A worker of a runtime, inside a task.
+void submit_op(IoOp* op) noexcept;
+
+// `co_await IoAwaiter(request)`: gives the kernel's result. Used by net/ and fs/.
+class [[nodiscard("co_await it; nothing is submitted otherwise")]] IoAwaiter {
+ public:
+  explicit IoAwaiter(const IoRequest& request) noexcept : op_(request) {}
+  IoAwaiter(const IoAwaiter&) = delete;
+  IoAwaiter& operator=(const IoAwaiter&) = delete;
+
+  bool await_ready() const noexcept { return false; }
+
+  template <std::derived_from<PromiseBase> Promise>
+  bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+    TaskHeader* const task = awaiting.promise().task;
+    task->prepare_suspend(awaiting, &op_);
+    submit_op(&op_);
+    return task->commit_suspend();  // *this may be gone.
+  }
+
+  std::int32_t await_resume() const noexcept { return op_.result(); }
+
+ private:
+  IoOp op_;
+};
+
+}  // namespace skua::internal

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io_driver/driver.h"
+
+#include <cerrno>
+#include <utility>
+
+#include <liburing.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+
+#include "skua/internal/atomic.h"
+#include "skua/internal/check.h"
+#include "skua/internal/executor.h"
+#include "skua/status.h"
+
+namespace skua::internal {
+namespace {
+thread_local constinit Driver* driver_of_thread = nullptr;
+}  // namespace
+
+SKUA_NOINLINE Driver* current_driver() noexcept {
+  asm volatile("");  // Else the compiler merges two calls around a suspension.
+  return driver_of_thread;
+}
+
+void set_current_driver(Driver* driver) noexcept { driver_of_thread = driver; }
+
+void submit_op(IoOp* op) noexcept {
+  Driver* const driver = current_driver();
+  SKUA_CHECK(driver != nullptr);
+  driver->submit(op);
+}
+
+// The operation is in flight or already done; either way its task is woken by the driver.
+CancelOutcome IoOp::cancel_op(Waiter* waiter) noexcept {
+  auto* const op = static_cast<IoOp*>(waiter);
+  op->driver_->cancel(op);
+  return CancelOutcome::kPending;
+}
+
+absl::StatusOr<std::unique_ptr<Driver>> Driver::create(const DriverOptions& options) {
+  SKUA_REQUIRE(options.ring_entries >= 1 && options.ring_entries <= 32768, options.ring_entries);
+  absl::StatusOr<std::unique_ptr<Ring>> ring = Ring::create(options.ring_entries);
+  if (!ring.ok()) return ring.status();
+  UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!event) return errno_to_status(errno, "eventfd");
+  return std::unique_ptr<Driver>(
+      new Driver(*std::move(ring), std::move(event), options.workers));
+}
+
+Driver::Driver(std::unique_ptr<Ring> ring, UniqueFd event, int workers)
+    : ring_(std::move(ring)),
+      event_(std::move(event)),
+      wake_poll_armed_(static_cast<std::size_t>(workers), false) {}
+
+Driver::~Driver() {
+  const std::int64_t left = in_flight_.load(std::memory_order_relaxed);
+  SKUA_CHECK(left == 0, left);
+}
+
+// --- Submitting -------------------------------------------------------------------------------
+
+void Driver::push(const IoRequest& request, std::uint64_t user_data, Caller caller) noexcept {
+  while (!ring_->push(request, user_data)) {
+    if (ring_->submit() == 0) continue;
+    // The queue is full, and the kernel takes nothing before its completions are reaped (EBUSY, EAGAIN).
+    if (caller == Caller::kHolder) {
+      reap();
+    } else if (try_hold()) {
+      reap();
+      release();
+    } else {
+      wake();  // The holder reaps.
+      ::sched_yield();
+    }
+  }
+}
+
+void Driver::submit(IoOp* op) noexcept {
+  op->driver_ = this;
+  op->completions_due_ = 1;
+  op->phase_.store(IoOp::Phase::kInFlight, std::memory_order_release);  // [OP-SUBMIT]
+  in_flight_.fetch_add(1, std::memory_order_relaxed);
+  push(op->request_, reinterpret_cast<std::uint64_t>(op) | kOpTag, Caller::kWorker);
+}
+
+void Driver::flush() noexcept {
+  // A refusal (EAGAIN, EBUSY) is no loss: what stays queued goes with the next poll() or wait(), which reap.
+  if (ring_->pending() != 0) ring_->submit();
+}
+
+// --- Completing ---------------------------------------------------------------------------------
+
+// The last completion of `op` is in. Returns the number of tasks woken.
+std::size_t Driver::finish(IoOp* op, IoOp::Phase before) noexcept {
+  in_flight_.fetch_sub(1, std::memory_order_relaxed);
+  TaskHeader* const task = op->task;
+  const bool cancelled = before != IoOp::Phase::kInFlight &&
+                         (op->result_ == -ECANCELED || op->result_ == -EINTR);
+  if (cancelled) {
+    task->wake_cancelled();  // [OP-DONE] *op may be gone.
+  } else {
+    task->wake();
+  }
+  return 1;
+}
+
+std::size_t Driver::op_completed(IoOp* op, std::int32_t result) noexcept {
+  const IoOp::Phase phase = op->phase_.load(std::memory_order_acquire);  // [OP-SUBMIT]
+  if (--op->completions_due_ > 0) {
+    // The answer to the cancel is still to come, with op's address in it.
+    op->result_ = result;
+    return 0;
+  }
+  if (phase == IoOp::Phase::kInFlight && (result == -ECANCELED || result == -EINTR)) {
+    // Nobody asked: the thread that submitted it is gone, or a signal came. It has not begun, or is a read
+    // at an offset; it goes again, from this thread.
+    op->completions_due_ = 1;
+    again_.push_back(op);
+    return 0;
+  }
+  op->result_ = result;
+  const IoOp::Phase before = op->phase_.exchange(IoOp::Phase::kDone, std::memory_order_acq_rel);
+  // On its way to the cancel list, where drain_cancels() meets it.
+  if (before == IoOp::Phase::kCancelQueued) return 0;
+  return finish(op, before);
+}
+
+// Reaping only notes what goes again: it is called to make room for a push.
+void Driver::submit_again() noexcept {
+  while (!again_.empty()) {
+    IoOp* const op = again_.back();
+    again_.pop_back();
+    push(op->request_, reinterpret_cast<std::uint64_t>(op) | kOpTag, Caller::kHolder);
+  }
+}
+
+std::size_t Driver::reap() noexcept {
+  std::size_t woken = 0;
+  std::uint64_t seen = 0;
+  Completion completion;
+  while (ring_->pop(completion)) {
+    const std::uint64_t data = completion.user_data;
+    const std::int32_t result = completion.result;
+    ++seen;
+    switch (data & kTagMask) {
+      case kOpTag:
+        woken += op_completed(reinterpret_cast<IoOp*>(data), result);
+        break;
+      case kCancelTag: {
+        // Whether it was found or not (-ENOENT, -EALREADY) is told by the operation itself.
+        auto* const op = reinterpret_cast<IoOp*>(data & ~kTagMask);
+        if (--op->completions_due_ == 0) woken += finish(op, IoOp::Phase::kCancelSent);
+        break;
+      }
+      case kWakeTag: {
+        wake_poll_armed_[data >> 3] = false;
+        std::uint64_t count;
+        [[maybe_unused]] const ssize_t drained = ::read(event_.get(), &count, sizeof(count));
+        break;
+      }
+      default:
+        SKUA_CHECK(false, data);
+    }
+  }
+  // Written by the holder only; relaxed: a statistic.
+  completions_.store(completions_.load(std::memory_order_relaxed) + seen,
+                     std::memory_order_relaxed);
+  return woken;
+}
+
+// --- Cancelling ---------------------------------------------------------------------------------
+
+void Driver::cancel(IoOp* op) noexcept {
+  IoOp::Phase expected = IoOp::Phase::kInFlight;
+  if (!op->phase_.compare_exchange_strong(expected, IoOp::Phase::kCancelQueued,
+                                          std::memory_order_acq_rel, std::memory_order_relaxed)) {
+    return;  // Done: its task is being woken.
+  }
+  op->next_cancel_ = cancels_.load(std::memory_order_relaxed);
+  while (!cancels_.compare_exchange_weak(op->next_cancel_, op, std::memory_order_release,
+                                         std::memory_order_relaxed)) {
+  }
+  wake();  // [CANCEL-LIST] *op may be gone.
+}
+
+std::size_t Driver::drain_cancels() noexcept {
+  if (cancels_.load(std::memory_order_relaxed) == nullptr) return 0;
+  std::size_t woken = 0;
+  IoOp* op = cancels_.exchange(nullptr, std::memory_order_acquire);  // [CANCEL-LIST]
+  while (op != nullptr) {
+    IoOp* const next = op->next_cancel_;
+    IoOp::Phase expected = IoOp::Phase::kCancelQueued;
+    if (op->phase_.compare_exchange_strong(expected, IoOp::Phase::kCancelSent,
+                                           std::memory_order_acq_rel,
+                                           std::memory_order_acquire)) {
+      // The operation is kept until this, too, has completed: the kernel finds it by its address.
+      ++op->completions_due_;
+      const auto key = reinterpret_cast<std::uint64_t>(op);
+      push(IoRequest(IORING_OP_ASYNC_CANCEL, -1, key | kOpTag, 0, 0, 0), key | kCancelTag,
+           Caller::kHolder);
+    } else {
+      woken += finish(op, IoOp::Phase::kCancelQueued);
+    }
+    op = next;
+  }
+  return woken;
+}
+
+// --- Polling and sleeping -------------------------------------------------------------------------
+
+std::size_t Driver::poll() noexcept {
+  std::size_t woken = drain_cancels();
+  submit_again();
+  flush();
+  woken += reap();
+  return woken;
+}
+
+void Driver::announce_wait(std::int64_t deadline_ns) noexcept {
+  sleeping_until_.store(deadline_ns, std::memory_order_relaxed);
+  full_barrier();  // [DRIVER-WAKE]
+}
+
+void Driver::cancel_wait() noexcept { sleeping_until_.store(kAwake, std::memory_order_relaxed); }
+
+void Driver::arm_wake_poll(int worker) noexcept {
+  // One per thread: the poll's completion is work of the thread that armed it, and another one may be busy.
+  const auto index = static_cast<std::size_t>(worker);
+  if (wake_poll_armed_[index]) return;
+  wake_poll_armed_[index] = true;
+  push(IoRequest(IORING_OP_POLL_ADD, event_.get(), 0, 0, 0, POLLIN),
+       (static_cast<std::uint64_t>(worker) << 3) | kWakeTag, Caller::kHolder);
+}
+
+std::size_t Driver::wait(int worker, std::int64_t now_ns) noexcept {
+  arm_wake_poll(worker);
+  std::size_t woken = drain_cancels();
+  submit_again();
+  if (woken == 0) {
+    const std::int64_t deadline_ns = sleeping_until_.load(std::memory_order_relaxed);
+    const int result = ring_->submit_and_wait(now_ns, deadline_ns);
+    // ETIME: the deadline. EINTR: a signal. EBUSY, EAGAIN: the kernel wants its completions reaped, or memory;
+    // the caller's loop comes back.
+    SKUA_CHECK(result == 0 || result == -ETIME || result == -EINTR || result == -EBUSY ||
+                   result == -EAGAIN,
+               result);
+  }
+  cancel_wait();
+  return woken + reap();
+}
+
+void Driver::interrupt() noexcept {
+  const std::uint64_t one = 1;
+  // EAGAIN: the counter is at its limit, so a wake-up stands already.
+  const ssize_t written = ::write(event_.get(), &one, sizeof(one));
+  SKUA_CHECK(written == sizeof(one) || errno == EAGAIN, written, errno);
+}
+
+void Driver::wake() noexcept {
+  full_barrier();  // [DRIVER-WAKE]
+  if (sleeping_until_.load(std::memory_order_relaxed) != kAwake) interrupt();
+}
+
+void Driver::wake_before(std::int64_t deadline_ns) noexcept {
+  full_barrier();  // [DRIVER-WAKE]
+  const std::int64_t until = sleeping_until_.load(std::memory_order_relaxed);
+  if (until != kAwake && until > deadline_ns) interrupt();
+}
+
+}  // namespace skua::internal

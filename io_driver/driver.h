@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The driver: one ring for a runtime, and one place to sleep for its workers.
+//
+//   workers (tasks) -- submit() --> ring --> kernel --> completions -- holder: poll(), wait() --> tasks woken
+//   any thread      -- cancel() --> cancel list ------------------------^
+//   any thread      -- wake()   --> eventfd --> a poll on the ring -----^
+//
+// Any worker submits. One at a time holds the driver (try_hold): it alone reaps completions, sends cancels and
+// sleeps in the kernel. States and protocol: io_driver/README.md. The named edges:
+//
+//   [OP-SUBMIT]    submit()'s store of phase_ (release) -> the holder's load (acquire). The kernel carries the
+//                  address; what stands there is handed over by this edge.
+//   [OP-DONE]      the holder writes result_, then wakes the task ([WAKE]).
+//   [CANCEL-LIST]  cancel()'s push (release) -> the holder's exchange (acquire).
+//   [DRIVER-WAKE]  wake() and cancel() publish their reason, pass a full barrier and read sleeping_; the holder
+//                  stores sleeping_, passes a full barrier and reads the reasons. At least one sees the other.
+//
+// Threads that may exit must not submit: the kernel cancels what they have in flight (liburing#1595). Workers
+// live as long as the ring. The one exception is the caller of block_on on a current-thread runtime; an
+// operation that comes back cancelled though nobody asked for it is therefore submitted again.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "io_driver/ring.h"
+#include "skua/internal/config.h"
+#include "skua/internal/io_op.h"
+
+namespace skua::internal {
+
+struct DriverOptions {
+  unsigned ring_entries = 1024;  // Submission queue; 1 to 32768, rounded up to a power of two.
+  int workers = 1;               // Threads that will wait.
+};
+
+class Driver {
+ public:
+  // Errors: kFailedPrecondition if io_uring cannot be used, kResourceExhausted if no descriptor is left.
+  static absl::StatusOr<std::unique_ptr<Driver>> create(const DriverOptions& options);
+  // Requires: no operation is in flight.
+  ~Driver();
+  Driver(const Driver&) = delete;
+  Driver& operator=(const Driver&) = delete;
+
+  // Queues `op`, whose task has prepared to suspend. The kernel sees it at the next flush(), poll() or wait().
+  // A worker.
+  void submit(IoOp* op) noexcept;
+  // Hands what is queued to the kernel, if anything is. A worker.
+  void flush() noexcept;
+  // Requests queued and not yet handed over.
+  unsigned unflushed() const noexcept { return ring_->pending(); }
+
+  // Asks for the end of `op`. Its task is woken, later, in any case. Called from the cancel hook, by any thread.
+  void cancel(IoOp* op) noexcept;
+
+  // Takes the driver, never waits. Any worker; release() by the same.
+  [[nodiscard]] bool try_hold() noexcept {
+    return !held_.load(std::memory_order_relaxed) &&
+           !held_.exchange(true, std::memory_order_acquire);  // [HOLD]
+  }
+  void release() noexcept { held_.store(false, std::memory_order_release); }  // [HOLD]
+
+  // Flushes, and wakes the tasks whose operations are complete. Returns how many. The holder.
+  std::size_t poll() noexcept;
+
+  // The two steps of sleeping. First announces that the holder will sleep until `deadline_ns`: from then on
+  // wake() interrupts it. The caller then looks once more at everything that could be a reason not to sleep,
+  // and calls wait() or cancel_wait(). The holder.
+  void announce_wait(std::int64_t deadline_ns) noexcept;
+  void cancel_wait() noexcept;
+  // Sleeps until something completes, wake() is called, or the announced deadline has passed; then as poll().
+  // `worker` is 0 to workers - 1. The holder.
+  std::size_t wait(int worker, std::int64_t now_ns) noexcept;
+
+  // Interrupts the holder's sleep, if there is one. Any thread.
+  void wake() noexcept;
+  // As wake(), if the holder's sleep would last beyond `deadline_ns`. Any thread.
+  void wake_before(std::int64_t deadline_ns) noexcept;
+
+  // For metrics. Any thread.
+  std::uint64_t enters() const noexcept { return ring_->enters(); }
+  std::uint64_t completions() const noexcept {
+    return completions_.load(std::memory_order_relaxed);
+  }
+  std::int64_t in_flight() const noexcept { return in_flight_.load(std::memory_order_relaxed); }
+
+ private:
+  // Tags in the low bits of user_data; operations are aligned to 8.
+  static constexpr std::uint64_t kOpTag = 0;
+  static constexpr std::uint64_t kCancelTag = 1;  // The completion of an op's ASYNC_CANCEL.
+  static constexpr std::uint64_t kWakeTag = 2;    // The poll of the eventfd, with the worker's number above.
+  static constexpr std::uint64_t kTagMask = 7;
+  static constexpr std::int64_t kAwake = INT64_MIN;  // sleeping_until_ of a holder that does not sleep.
+
+  Driver(std::unique_ptr<Ring> ring, UniqueFd event, int workers);
+  enum class Caller : std::uint8_t { kWorker, kHolder };
+  void push(const IoRequest& request, std::uint64_t user_data, Caller caller) noexcept;
+  void arm_wake_poll(int worker) noexcept;
+  std::size_t reap() noexcept;
+  std::size_t op_completed(IoOp* op, std::int32_t result) noexcept;
+  std::size_t finish(IoOp* op, IoOp::Phase before) noexcept;
+  std::size_t drain_cancels() noexcept;
+  void submit_again() noexcept;
+  void interrupt() noexcept;
+
+  // Constant after construction.
+  const std::unique_ptr<Ring> ring_;
+  const UniqueFd event_;
+  // The holder.
+  std::vector<IoOp*> again_;           // To be submitted again.
+  std::vector<bool> wake_poll_armed_;  // By worker: a poll belongs to the thread that armed it.
+  // Any thread.
+  alignas(kCacheLine) std::atomic<bool> held_{false};
+  alignas(kCacheLine) std::atomic<std::int64_t> sleeping_until_{kAwake};
+  alignas(kCacheLine) std::atomic<IoOp*> cancels_{nullptr};
+  alignas(kCacheLine) std::atomic<std::int64_t> in_flight_{0};
+  std::atomic<std::uint64_t> completions_{0};
+};
+
+// The driver of the worker that this thread is, or nullptr. Installed by workers/.
+Driver* current_driver() noexcept;
+void set_current_driver(Driver* driver) noexcept;
+
+}  // namespace skua::internal

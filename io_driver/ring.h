@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The io_uring itself: set-up, submission queue, completion queue. liburing sets up and maps the rings; the
+// queues are driven here, because liburing's own queue functions are for one thread.
+//
+//   any worker -- push() --> submission queue -- enter() --> kernel -- completion queue --> holder's reap()
+//
+// Set-up flags: none of COOP_TASKRUN, SINGLE_ISSUER, DEFER_TASKRUN. Several threads submit and another one
+// reaps; with COOP_TASKRUN a busy submitter's completions would show up to a tick late, the other two forbid
+// that other threads submit or reap (io_uring_setup(2)).
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "skua/internal/io_op.h"
+#include "skua/internal/mutex.h"
+
+// liburing.h stays in ring.cc: it defines macros such as BLOCK_SIZE.
+struct io_uring;
+
+namespace skua::internal {
+
+struct Completion {
+  std::uint64_t user_data = 0;
+  std::int32_t result = 0;
+};
+
+class Ring {
+ public:
+  // Sets a ring up, checks that the kernel knows the operations that Skua uses, and has it do one. `entries` is
+  // the size of the submission queue; the completion queue has four times as many.
+  //
+  // Errors: kFailedPrecondition, with cause and remedy in the message and the errno kept.
+  static absl::StatusOr<std::unique_ptr<Ring>> create(unsigned entries);
+  ~Ring();
+  Ring(const Ring&) = delete;
+  Ring& operator=(const Ring&) = delete;
+
+  // Queues a request. False: the submission queue is full; enter() and try again. Any worker.
+  [[nodiscard]] bool push(const IoRequest& request, std::uint64_t user_data) noexcept
+      SKUA_EXCLUDES(sq_mu_);
+
+  // Requests that the kernel has not taken yet. Any thread; a snapshot.
+  unsigned pending() const noexcept;
+
+  // Hands the pending requests to the kernel without waiting. 0 or -errno; -EAGAIN and -EBUSY mean: reap
+  // first, then again. Any worker.
+  int submit() noexcept;
+  // The same, then waits for a completion until `deadline_ns` (CLOCK_MONOTONIC; INT64_MAX: without end). The
+  // holder of the driver.
+  int submit_and_wait(std::int64_t now_ns, std::int64_t deadline_ns) noexcept;
+
+  // Takes the oldest completion. False: there is none. The holder of the driver.
+  [[nodiscard]] bool pop(Completion& completion) noexcept;
+
+  std::uint64_t enters() const noexcept { return enters_.load(std::memory_order_relaxed); }
+
+ private:
+  Ring();
+  absl::Status probe() noexcept;
+  int enter(unsigned to_submit, unsigned min_complete, unsigned flags, void* arg,
+            std::size_t arg_size) noexcept;
+
+  const std::unique_ptr<io_uring> ring_;
+  bool initialized_ = false;
+  std::atomic<std::uint64_t> enters_{0};
+  // Serializes the workers that fill entries; never held across a system call.
+  Mutex sq_mu_;
+};
+
+}  // namespace skua::internal
