@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The runtime: workers that run tasks, a driver for I/O and timers, a pool for what blocks.
+//
+//   skua::Task<int> async_main() { ... co_return 0; }
+//   int main() { return skua::run(async_main()); }
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <absl/status/statusor.h>
+
+#include "skua/internal/blocking_job.h"
+#include "skua/internal/executor.h"
+#include "skua/join_handle.h"
+#include "skua/spawn.h"
+#include "skua/task.h"
+
+namespace skua {
+
+enum class Flavor : std::uint8_t {
+  kMultiThread,    // worker_threads threads that steal from each other.
+  kCurrentThread,  // No thread: tasks run on the thread that calls block_on(), while it does.
+};
+
+struct RuntimeOptions {
+  Flavor flavor = Flavor::kMultiThread;
+  // Threads that run tasks. 0: the number of CPUs in this process's affinity mask. At most 32767. Without
+  // effect on kCurrentThread.
+  int worker_threads = 0;
+  // Threads of the blocking pool, at most. At least 1.
+  int max_blocking_threads = 512;
+  // How long a thread of the blocking pool stays without work.
+  std::chrono::milliseconds blocking_keep_alive{10'000};
+  // Ticks (task runs) of a worker between two looks at the injector before its own queues. At least 1.
+  int global_queue_interval = 61;
+  // Ticks between two looks at the driver and the timers that do not wait. At least 1.
+  int event_interval = 61;
+  // Workers are called NAME-0, NAME-1, ..., pool threads NAME-blocking; the kernel shows 15 characters.
+  std::string thread_name = "skua";
+  // Entries of the submission queue of the io_uring, 1 to 32768; rounded up to a power of two. The completion
+  // queue has four times as many. More operations than that may be in flight.
+  unsigned ring_entries = 1024;
+};
+
+// Counters of one worker since the start.
+struct WorkerMetrics {
+  std::uint64_t runs = 0;            // Tasks resumed.
+  std::uint64_t slot_runs = 0;       // Of these, from the LIFO slot.
+  std::uint64_t injector_takes = 0;  // Tasks taken from the injector.
+  std::uint64_t steal_attempts = 0;  // Looks at one peer's queue.
+  std::uint64_t steals = 0;          // Those that found something.
+  std::uint64_t stolen = 0;          // Tasks that came with them.
+  std::uint64_t overflows = 0;       // Batches that did not fit into the own queue.
+  std::uint64_t parks = 0;           // Times asleep.
+  std::uint64_t driver_waits = 0;    // Of these, in the driver.
+  std::uint64_t wakes = 0;           // Other workers woken.
+  std::uint32_t queue_depth = 0;     // Tasks in the own queue now.
+};
+
+// A snapshot. The counters are read one by one while the workers run: sums of them may be off by what happened
+// meanwhile.
+struct RuntimeMetrics {
+  std::vector<WorkerMetrics> workers;
+  std::uint64_t tasks_spawned = 0;
+  std::uint64_t tasks_ended = 0;
+  std::size_t injector_depth = 0;
+  std::uint64_t io_enters = 0;       // io_uring_enter(2) calls.
+  std::uint64_t io_completions = 0;  // Operations and wake-ups completed by the ring.
+  std::int64_t io_in_flight = 0;
+  int blocking_threads = 0;
+  int blocking_threads_idle = 0;
+  int blocking_threads_peak = 0;
+  std::int64_t blocking_queue_depth = 0;
+  std::uint64_t blocking_jobs_run = 0;
+
+  // Sums over the workers.
+  std::uint64_t runs() const;
+  std::uint64_t steals() const;
+};
+
+// Owns its threads. Neither copied nor moved. Several may live in one process.
+//
+// Threads: all functions may be called from any thread, unless they say otherwise.
+// Lifetime: a Runtime is not destroyed on one of its own threads. The destructor is shutdown() without a limit
+//   of time, so it waits for a task that never yields, and for a blocking job that never ends.
+// Not supported: use after fork() in the child.
+class Runtime {
+ public:
+  // Starts a runtime, or ends the process with cause and remedy on stderr. See create().
+  explicit Runtime(RuntimeOptions options = {});
+  // The same, as a value.
+  //
+  // Errors: kInvalidArgument - an option is out of its range. kFailedPrecondition - io_uring is missing or
+  //   forbidden; the message says what to do. kResourceExhausted - a thread or a descriptor cannot be had.
+  static absl::StatusOr<std::unique_ptr<Runtime>> create(RuntimeOptions options = {});
+  ~Runtime();
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+
+  // Runs `task` and waits for its end. On kCurrentThread, this thread runs all tasks of the runtime meanwhile;
+  // one thread can do so at a time, a second one waits for its turn.
+  //
+  // Returns: what the task returns.
+  // Errors: rethrows what the task throws; throws TaskCancelled if the runtime is shutting down.
+  // Threads: any, but no worker: a worker that blocks is a caller's bug, and ends the process.
+  template <typename T>
+  T block_on(Task<T> task) {
+    internal::JoinShare<T> share = internal::spawn_on(executor_, std::move(task), {}).release_share();
+    wait_for(share.state());
+    if (share.slot().empty()) throw TaskCancelled();
+    return share.slot().take();
+  }
+
+  // As skua::spawn(), from any thread.
+  template <typename T>
+  JoinHandle<T> spawn(Task<T> task, SpawnOptions options = {}) {
+    return internal::spawn_on(executor_, std::move(task), options);
+  }
+
+  // As skua::spawn_blocking(), from any thread.
+  template <typename F>
+  auto spawn_blocking(F f) -> JoinHandle<std::invoke_result_t<F&&>> {
+    return internal::spawn_blocking_on(blocking_pool_, std::move(f), internal::next_task_id());
+  }
+
+  RuntimeMetrics metrics() const;
+
+  // Ends all tasks: nothing new is taken, tasks that wait are aborted, those that run are aborted at their
+  // next suspension, blocking jobs that have not begun are cancelled. Waits up to `grace` until all tasks and
+  // blocking jobs have ended.
+  //
+  // Returns: false if something was still running; it is then still being shut down, and a later call or the
+  //   destructor waits again.
+  // Threads: any that is neither a worker nor a blocking thread of this runtime, one at a time. On
+  //   kCurrentThread the tasks are ended on this thread.
+  bool shutdown(std::chrono::nanoseconds grace);
+
+ private:
+  struct Impl;
+  explicit Runtime(std::unique_ptr<Impl> impl) noexcept;
+  void wait_for(internal::JoinState* state);
+
+  const std::unique_ptr<Impl> impl_;
+  internal::Executor& executor_;
+  internal::BlockingPool& blocking_pool_;
+};
+
+// Starts a runtime, runs `task` to its end, and shuts the runtime down: main in one line.
+//
+// Returns, Errors: as Runtime::block_on(). What else was spawned is aborted when `task` has ended.
+template <typename T>
+T run(Task<T> task, RuntimeOptions options = {}) {
+  Runtime runtime(std::move(options));
+  return runtime.block_on(std::move(task));
+}
+
+}  // namespace skua

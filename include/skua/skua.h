@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Everything.
+#pragma once
+
+#include "skua/fs/file.h"         // IWYU pragma: export
+#include "skua/join.h"            // IWYU pragma: export
+#include "skua/join_handle.h"     // IWYU pragma: export
+#include "skua/runtime.h"         // IWYU pragma: export
+#include "skua/spawn.h"           // IWYU pragma: export
+#include "skua/status.h"          // IWYU pragma: export
+#include "skua/sync/semaphore.h"  // IWYU pragma: export
+#include "skua/task.h"            // IWYU pragma: export
+#include "skua/time.h"            // IWYU pragma: export

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "skua/runtime.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+
+#include "blocking_pool/blocking_pool.h"
+#include "runtime/affinity.h"
+#include "skua/internal/check.h"
+#include "skua/internal/mutex.h"
+#include "time/clock.h"
+#include "workers/worker_set.h"
+
+namespace skua {
+namespace {
+
+absl::Status check_range(const char* name, std::int64_t value, std::int64_t low,
+                         std::int64_t high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return absl::InvalidArgumentError("RuntimeOptions::" + std::string(name) + " is " +
+                                    std::to_string(value) + ", must be " + std::to_string(low) +
+                                    " to " + std::to_string(high));
+}
+
+absl::Status check_options(const RuntimeOptions& options) {
+  constexpr std::int64_t kManyTicks = INT32_MAX;
+  absl::Status status;
+  status.Update(check_range("worker_threads", options.worker_threads, 0, 32767));
+  status.Update(check_range("max_blocking_threads", options.max_blocking_threads, 1, 1 << 20));
+  status.Update(
+      check_range("blocking_keep_alive", options.blocking_keep_alive.count(), 0, kManyTicks));
+  status.Update(
+      check_range("global_queue_interval", options.global_queue_interval, 1, kManyTicks));
+  status.Update(check_range("event_interval", options.event_interval, 1, kManyTicks));
+  status.Update(check_range("ring_entries", options.ring_entries, 1, 32768));
+  return status;
+}
+
+}  // namespace
+
+struct Runtime::Impl {
+  Impl(RuntimeOptions opts, std::unique_ptr<internal::WorkerSet> worker_set,
+       internal::BlockingPoolOptions pool_options)
+      : options(std::move(opts)), workers(std::move(worker_set)), pool(std::move(pool_options)) {}
+
+  static absl::StatusOr<std::unique_ptr<Impl>> create(RuntimeOptions options);
+  bool shutdown(std::int64_t deadline_ns);
+  void require_outside(const char* operation) const;
+
+  const RuntimeOptions options;
+  // The pool goes first: its jobs may still wake tasks.
+  const std::unique_ptr<internal::WorkerSet> workers;
+  internal::BlockingPool pool;
+  // kCurrentThread: held by the thread that is the worker.
+  internal::Mutex here_mu;
+};
+
+absl::StatusOr<std::unique_ptr<Runtime::Impl>> Runtime::Impl::create(RuntimeOptions options) {
+  if (const absl::Status status = check_options(options); !status.ok()) return status;
+  const bool multi = options.flavor == Flavor::kMultiThread;
+  if (!multi) {
+    options.worker_threads = 1;
+  } else if (options.worker_threads == 0) {
+    options.worker_threads = internal::usable_cpus();
+  }
+  // The pool is made after the workers; they reach it through this.
+  auto pool_of_thread = std::make_shared<internal::BlockingPool*>(nullptr);
+  absl::StatusOr<std::unique_ptr<internal::WorkerSet>> workers =
+      internal::WorkerSet::create({.workers = options.worker_threads,
+                                   .global_queue_interval = options.global_queue_interval,
+                                   .event_interval = options.event_interval,
+                                   .ring_entries = options.ring_entries,
+                                   .thread_name = options.thread_name,
+                                   .on_thread = [pool_of_thread](bool begins) {
+                                     internal::set_current_blocking_pool(
+                                         begins ? *pool_of_thread : nullptr);
+                                   }});
+  if (!workers.ok()) return workers.status();
+  internal::Executor* const executor = workers->get();
+  internal::BlockingPoolOptions pool_options;
+  pool_options.max_threads = options.max_blocking_threads;
+  pool_options.keep_alive = options.blocking_keep_alive;
+  pool_options.thread_name = options.thread_name + "-blocking";
+  // A job may spawn tasks.
+  pool_options.on_thread_start = [executor] { internal::set_current_executor(executor); };
+  auto impl =
+      std::make_unique<Impl>(std::move(options), *std::move(workers), std::move(pool_options));
+  *pool_of_thread = &impl->pool;
+  if (multi) {
+    if (const absl::Status status = impl->workers->start(); !status.ok()) return status;
+  }
+  return impl;
+}
+
+void Runtime::Impl::require_outside(const char* operation) const {
+  if (internal::current_driver() != nullptr) {
+    internal::fatal(std::string(operation) +
+                    " was called on a worker, which must not block: co_await the task instead, or "
+                    "move the call into skua::spawn_blocking");
+  }
+}
+
+bool Runtime::Impl::shutdown(std::int64_t deadline_ns) {
+  workers->request_shutdown();
+  pool.begin_shutdown();
+  bool stopped;
+  if (options.flavor == Flavor::kCurrentThread) {
+    internal::MutexLock lock(&here_mu);
+    stopped = workers->run_here_until_stopped(deadline_ns);
+  } else {
+    stopped = workers->wait_stopped(deadline_ns);
+  }
+  const bool idle = pool.wait_idle_until(deadline_ns);
+  return stopped && idle;
+}
+
+Runtime::Runtime(std::unique_ptr<Impl> impl) noexcept
+    : impl_(std::move(impl)), executor_(*impl_->workers), blocking_pool_(impl_->pool) {}
+
+Runtime::Runtime(RuntimeOptions options)
+    : Runtime([&] {
+        absl::StatusOr<std::unique_ptr<Impl>> impl = Impl::create(std::move(options));
+        if (!impl.ok()) {
+          internal::fatal("the runtime cannot start: " + std::string(impl.status().message()));
+        }
+        return *std::move(impl);
+      }()) {}
+
+absl::StatusOr<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options) {
+  absl::StatusOr<std::unique_ptr<Impl>> impl = Impl::create(std::move(options));
+  if (!impl.ok()) return impl.status();
+  return std::unique_ptr<Runtime>(new Runtime(*std::move(impl)));
+}
+
+Runtime::~Runtime() {
+  impl_->require_outside("skua::Runtime::~Runtime");
+  impl_->shutdown(INT64_MAX);
+  impl_->workers->join();
+}
+
+bool Runtime::shutdown(std::chrono::nanoseconds grace) {
+  impl_->require_outside("skua::Runtime::shutdown");
+  return impl_->shutdown(internal::deadline_after_ns(std::max<std::int64_t>(grace.count(), 0)));
+}
+
+void Runtime::wait_for(internal::JoinState* state) {
+  impl_->require_outside("skua::Runtime::block_on");
+  internal::ThreadJoiner joiner;
+  const auto word =
+      reinterpret_cast<std::uintptr_t>(&joiner) | internal::JoinState::kThreadTag;
+  if (!state->set_joiner(word)) return;
+  if (impl_->options.flavor == Flavor::kMultiThread) {
+    joiner.wait();
+    return;
+  }
+  // Whoever had the turn before may have run this task to its end already, or run out of the turn before: so
+  // the joiner decides, not the lock.
+  internal::MutexLock lock(&impl_->here_mu);
+  impl_->workers->run_here(joiner);
+}
+
+RuntimeMetrics Runtime::metrics() const {
+  RuntimeMetrics metrics;
+  const internal::Scheduler& scheduler = impl_->workers->scheduler();
+  const auto read = [](const internal::WorkerCounters::Counter& counter) {
+    return counter.load(std::memory_order_relaxed);  // Statistics order nothing.
+  };
+  for (int i = 0; i < scheduler.workers(); ++i) {
+    const internal::WorkerCounters& counters = scheduler.counters(i);
+    WorkerMetrics& worker = metrics.workers.emplace_back();
+    worker.runs = read(counters.runs);
+    worker.slot_runs = read(counters.slot_runs);
+    worker.injector_takes = read(counters.injector_takes);
+    worker.steal_attempts = read(counters.steal_attempts);
+    worker.steals = read(counters.steals);
+    worker.stolen = read(counters.stolen);
+    worker.overflows = read(counters.overflows);
+    worker.parks = read(counters.parks);
+    worker.driver_waits = read(counters.driver_waits);
+    worker.wakes = read(counters.wakes);
+    worker.queue_depth = scheduler.ring_depth(i);
+    metrics.tasks_ended += read(counters.ended);
+  }
+  metrics.tasks_spawned =
+      metrics.tasks_ended +
+      static_cast<std::uint64_t>(std::max<std::int64_t>(impl_->workers->live_tasks(), 0));
+  metrics.injector_depth = scheduler.injector_depth();
+  metrics.io_enters = impl_->workers->driver().enters();
+  metrics.io_completions = impl_->workers->driver().completions();
+  metrics.io_in_flight = impl_->workers->driver().in_flight();
+  const internal::BlockingPoolMetrics pool = impl_->pool.metrics();
+  metrics.blocking_threads = pool.threads;
+  metrics.blocking_threads_idle = pool.threads_idle;
+  metrics.blocking_threads_peak = pool.threads_peak;
+  metrics.blocking_queue_depth = pool.queue_depth;
+  metrics.blocking_jobs_run = pool.jobs_run;
+  return metrics;
+}
+
+std::uint64_t RuntimeMetrics::runs() const {
+  std::uint64_t sum = 0;
+  for (const WorkerMetrics& worker : workers) sum += worker.runs;
+  return sum;
+}
+
+std::uint64_t RuntimeMetrics::steals() const {
+  std::uint64_t sum = 0;
+  for (const WorkerMetrics& worker : workers) sum += worker.steals;
+  return sum;
+}
+
+}  // namespace skua

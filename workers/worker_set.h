@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The workers of a runtime: the only place where the scheduler, the driver and the timers meet.
+//
+// A worker's turn: run the next task, or, if there is none, look at the driver, or steal, or sleep. Each 61
+// ticks it also looks at the driver and the timers without waiting. States, protocol and what could go
+// wrong: workers/README.md.
+//
+// Shutdown:  kRunning --request_shutdown()--> kStopping --every worker has arrived--> kDraining --no task is
+// left--> kStopped. The last worker to arrive has the world to itself: it counts what is left and aborts every
+// task that waits. From then on a task that is taken from a queue is destroyed, or, if what it waited for is
+// there, runs to its next suspension and is destroyed there.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "io_driver/driver.h"
+#include "scheduler/scheduler.h"
+#include "skua/internal/executor.h"
+#include "skua/internal/mutex.h"
+#include "time/timer_queue.h"
+#include "workers/parker.h"
+#include "workers/registry.h"
+
+namespace skua::internal {
+
+struct WorkerSetOptions {
+  int workers = 1;
+  int global_queue_interval = 61;
+  int event_interval = 61;   // Ticks between two looks at the driver and the timers.
+  unsigned ring_entries = 1024;
+  std::string thread_name = "skua";
+  // Runs on a thread that becomes a worker (true) or ceases to be one (false).
+  std::function<void(bool)> on_thread = [](bool) {};
+};
+
+// What a worker did in a turn.
+enum class Turn : std::uint8_t {
+  kRan,      // A task.
+  kPolled,   // Nothing to run; the driver, the timers or a second look at the queues had something.
+  kParked,   // Slept.
+  kStopped,  // Nothing will ever come again.
+};
+
+class WorkerSet;
+
+// One worker. Its functions are called by its own thread, unpark() by any.
+class Worker {
+ public:
+  Worker(WorkerSet& set, int id);
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // Does one thing. `source` says where the task came from, if it ran one.
+  Turn turn(Source& source) noexcept;
+
+  // This thread is the worker from here on, or no longer.
+  void install() noexcept;
+  void uninstall() noexcept;
+
+ private:
+  friend WorkerSet;
+
+  void run(TaskHeader* task) noexcept;
+  bool look_at_events() noexcept;
+  Turn park() noexcept;
+
+  // Constant after construction.
+  WorkerSet& set_;
+  const int id_;
+  // Owner only.
+  Registry::Local registry_;
+  // Any thread.
+  TimerQueue timers_;
+  Parker parker_;
+};
+
+class WorkerSet final : public Executor {
+ public:
+  // Errors: those of Driver::create.
+  static absl::StatusOr<std::unique_ptr<WorkerSet>> create(WorkerSetOptions options);
+  // Requires: stopped, or never started and empty.
+  ~WorkerSet();
+  WorkerSet(const WorkerSet&) = delete;
+  WorkerSet& operator=(const WorkerSet&) = delete;
+
+  // Starts one thread for each worker. Once. Errors: kResourceExhausted if a thread cannot be created; those
+  // that were are gone again then.
+  absl::Status start();
+  // Instead of start(): the calling thread is the only worker until `joiner` is notified or the runtime has
+  // stopped. One thread at a time.
+  void run_here(const ThreadJoiner& joiner) noexcept;
+  // The same until the runtime has stopped. False: `deadline_ns` (CLOCK_MONOTONIC) came first.
+  bool run_here_until_stopped(std::int64_t deadline_ns) noexcept;
+
+  // Begins the shutdown; returns at once. Any thread.
+  void request_shutdown() noexcept;
+  // Waits until no task is left. False: `deadline_ns` (CLOCK_MONOTONIC) came first. Any thread but a worker.
+  bool wait_stopped(std::int64_t deadline_ns) noexcept;
+  // Joins the threads. After request_shutdown().
+  void join() noexcept;
+
+  // Executor.
+  void schedule(TaskHeader* task) noexcept override;
+  void schedule_yielded(TaskHeader* task) noexcept override;
+  void schedule_forked(TaskHeader* task) noexcept override;
+  [[nodiscard]] bool schedule_spawned(TaskHeader* task) noexcept override;
+  void enrol(TaskHeader* task) noexcept override;
+  void retire(TaskHeader* task) noexcept override;
+  void task_ended() noexcept override;
+
+  Scheduler& scheduler() noexcept { return scheduler_; }
+  const Scheduler& scheduler() const noexcept { return scheduler_; }
+  Driver& driver() noexcept { return *driver_; }
+  const Driver& driver() const noexcept { return *driver_; }
+  Worker& worker(int id) noexcept { return *workers_[static_cast<std::size_t>(id)]; }
+  // Tasks spawned and not ended; exact only while nothing runs.
+  std::int64_t live_tasks() const noexcept;
+
+ private:
+  friend Worker;
+  enum class Phase : std::uint8_t { kRunning, kStopping, kDraining, kStopped };
+
+  WorkerSet(WorkerSetOptions options, std::unique_ptr<Driver> driver);
+  static void earlier_deadline(void* set, std::int64_t deadline_ns) noexcept;
+  Worker* current_worker() const noexcept;
+  void unpark(int worker) noexcept;
+  void unpark_all() noexcept;
+  std::int64_t earliest_deadline() const noexcept;
+  bool fire_timers(std::int64_t now_ns) noexcept;
+  void thread_main(Worker& worker) noexcept;
+  void arrive_at_drain() noexcept SKUA_EXCLUDES(drain_mu_);
+  void begin_drain() noexcept SKUA_REQUIRES(drain_mu_);
+  void finish_drain() noexcept;
+
+  Phase phase() const noexcept { return phase_.load(std::memory_order_acquire); }
+
+  // Constant after construction.
+  const WorkerSetOptions options_;
+  const std::unique_ptr<Driver> driver_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<std::thread> threads_;  // After start().
+  // Any thread.
+  Scheduler scheduler_;
+  Registry registry_;
+  std::atomic<Phase> phase_{Phase::kRunning};
+  // Tasks spawned from outside, times two, plus one once no more are taken: one word, so that the count at the
+  // end is exact.
+  alignas(kCacheLine) std::atomic<std::uint64_t> outside_spawns_{0};
+  // Nobody sleeps longer: the deadline of run_here_until_stopped(). The one worker.
+  std::int64_t sleep_limit_ns_ = INT64_MAX;
+  // Tasks left while draining.
+  alignas(kCacheLine) std::atomic<std::int64_t> remaining_{0};
+  Mutex drain_mu_;
+  CondVar drain_changed_;
+  int arrived_ SKUA_GUARDED_BY(drain_mu_) = 0;
+  bool drained_ SKUA_GUARDED_BY(drain_mu_) = false;
+};
+
+}  // namespace skua::internal
