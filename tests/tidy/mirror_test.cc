@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Files that belong together are found by their name: sync/mutex.cc, include/skua/sync/mutex.h and
+// tests/sync/mutex_test.cc.
+#include <algorithm>
+#include <set>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "tests/tidy/checks.h"
+#include "tests/tidy/source_tree.h"
+
+namespace skua::tidy {
+namespace {
+
+constexpr int kReadmeLinesMax = 200;
+
+// Headers of include/ that are complete in themselves: templates, macros, declarations of what
+// another module implements.
+const std::set<std::string>& template_only_headers() {
+  static const std::set<std::string> paths = {
+      "include/skua/internal/atomic.h",
+      "include/skua/internal/config.h",
+      "include/skua/internal/executor.h",
+      "include/skua/internal/io_op.h",
+      "include/skua/internal/mutex.h",
+      "include/skua/internal/timer.h",
+      "include/skua/time.h",
+      "include/skua/internal/promise_base.h",
+      "include/skua/internal/result_slot.h",
+      "include/skua/join.h",
+      "include/skua/join_handle.h",
+      "include/skua/skua.h",
+      "include/skua/task.h",
+  };
+  return paths;
+}
+
+TEST(MirrorTest, EveryFileHasTheNameOfItsCounterpart) {
+  for (const std::string& violation : check_mirror(source_paths(), template_only_headers())) {
+    ADD_FAILURE() << violation;
+  }
+}
+
+TEST(MirrorTest, ModulesWithAProtocolExplainItInAShortReadme) {
+  for (const char* module : {"task", "scheduler", "workers", "io_driver", "blocking_pool"}) {
+    const auto readme = source_files().find(std::string(module) + "/README.md");
+    ASSERT_NE(readme, source_files().end()) << module;
+    const std::string& text = readme->second;
+    EXPECT_LE(std::count(text.begin(), text.end(), '\n'), kReadmeLinesMax) << readme->first;
+  }
+}
+
+}  // namespace
+}  // namespace skua::tidy

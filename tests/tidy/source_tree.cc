@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/tidy/source_tree.h"
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "tests/tidy/checks.h"
+
+namespace skua::tidy {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string read(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+std::map<std::string, std::string> read_tree() {
+  const fs::path root = SKUA_SOURCE_DIR;
+  std::map<std::string, std::string> files;
+  const auto add = [&](const fs::path& path) {
+    files.emplace(path.lexically_relative(root).generic_string(), read(path));
+  };
+  std::vector<std::string> folders = modules();
+  folders.insert(folders.end(),
+                 {"include", "tests", "benches", "examples", "cmake", "scripts", ".ci"});
+  for (const std::string& folder : folders) {
+    if (!fs::is_directory(root / folder)) continue;  // net/ may not be there yet.
+    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root / folder)) {
+      if (entry.is_regular_file()) add(entry.path());
+    }
+  }
+  add(root / "CMakeLists.txt");
+  return files;
+}
+
+}  // namespace
+
+const std::map<std::string, std::string>& source_files() {
+  static const std::map<std::string, std::string> files = read_tree();
+  return files;
+}
+
+std::set<std::string> source_paths() {
+  std::set<std::string> paths;
+  for (const auto& [path, text] : source_files()) paths.insert(path);
+  return paths;
+}
+
+}  // namespace skua::tidy
