@@ -80,7 +80,7 @@ void BlockingPool::submit(BlockingJob* job) noexcept {
   // Relaxed: the enqueue and the exchange of request_thread() follow, and publish it. Before the
   // enqueue, so that pending_ never says less than there is.
   pending_.fetch_add(1, std::memory_order_relaxed);
-  if (SKUA_UNLIKELY(!queue_.enqueue(QueuedJob(job)))) {  // No memory.
+  if (SKUA_UNLIKELY(!queue_.enqueue(job))) {  // No memory.
     pending_.fetch_sub(1, std::memory_order_relaxed);
     end_unrun(job, ENOMEM);
     return;
@@ -173,11 +173,11 @@ int BlockingPool::create_thread() noexcept {
 BlockingJob* BlockingPool::take_job() noexcept {
   // Relaxed: the caller has passed [LOOK] or [REST], or it does so before it sleeps.
   while (pending_.load(std::memory_order_relaxed) != 0) {
-    QueuedJob job;
+    QueuedPointer<BlockingJob> job;
     if (queue_.try_dequeue(job)) {
       // Relaxed: after the raise of the same job, by the queue. So pending_ covers all other jobs.
       pending_.fetch_sub(1, std::memory_order_relaxed);
-      return job.load();
+      return job;
     }
     // A submitter stands before its enqueue, or another thread's look hides a job for a moment.
     std::this_thread::yield();

@@ -40,6 +40,7 @@
 
 #include <concurrentqueue/concurrentqueue.h>
 
+#include "base/queued_pointer.h"
 #include "skua/internal/blocking_job.h"
 #include "skua/internal/config.h"
 #include "skua/internal/mutex.h"
@@ -65,34 +66,6 @@ struct BlockingPoolMetrics {
   std::uint64_t threads_created = 0;
   std::int64_t queue_depth = 0;  // Jobs that no thread has taken yet, aborted ones included.
   std::uint64_t jobs_run = 0;    // Begun; not those cancelled or failed.
-};
-
-// An element of the pool's queue.
-//
-// moodycamel 1.0.3 reuses the place of an element without having acquired the reads of it: a
-// dequeue counts itself off with a release only (github.com/cameron314/concurrentqueue/issues/254).
-// The counter orders the two accesses on real processors, but by the letter of the standard they
-// are a data race, and ThreadSanitizer says so. Accesses that are atomic are no race.
-class QueuedJob {
- public:
-  QueuedJob() noexcept = default;
-  explicit QueuedJob(BlockingJob* job) noexcept { store(job); }
-  QueuedJob(const QueuedJob& other) noexcept { store(other.load()); }
-  QueuedJob& operator=(const QueuedJob& other) noexcept {
-    store(other.load());
-    return *this;
-  }
-  // Relaxed, both: the queue's own indices hand over what the job holds.
-  BlockingJob* load() const noexcept {
-    return std::atomic_ref<BlockingJob*>(job_).load(std::memory_order_relaxed);
-  }
-
- private:
-  void store(BlockingJob* job) noexcept {
-    std::atomic_ref<BlockingJob*>(job_).store(job, std::memory_order_relaxed);
-  }
-
-  mutable BlockingJob* job_;  // Never without std::atomic_ref, which in C++20 takes no const.
 };
 
 class BlockingPool {
@@ -189,7 +162,7 @@ class BlockingPool {
   std::atomic<bool> waking_{false};                           // [WAKE-HELD]
 
   // Any thread. Not FIFO between submitters, and a look may miss a job: pending_ tells.
-  alignas(kCacheLine) moodycamel::ConcurrentQueue<QueuedJob> queue_;
+  alignas(kCacheLine) moodycamel::ConcurrentQueue<QueuedPointer<BlockingJob>> queue_;
 
   alignas(kCacheLine) std::atomic<std::uint64_t> jobs_run_{0};
   std::atomic<std::uint32_t> all_left_{0};  // Futex word: 1 when the last thread has left for good.

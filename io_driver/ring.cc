@@ -141,8 +141,9 @@ bool Ring::push(const IoRequest& request, std::uint64_t user_data) noexcept {
 }
 
 unsigned Ring::pending() const noexcept {
-  return __atomic_load_n(ring_->sq.ktail, __ATOMIC_ACQUIRE) -
-         __atomic_load_n(ring_->sq.khead, __ATOMIC_ACQUIRE);
+  // The head first: it only grows towards the tail, so the difference is never negative.
+  const unsigned head = __atomic_load_n(ring_->sq.khead, __ATOMIC_ACQUIRE);
+  return __atomic_load_n(ring_->sq.ktail, __ATOMIC_ACQUIRE) - head;
 }
 
 int Ring::enter(unsigned to_submit, unsigned min_complete, unsigned flags, void* arg,

@@ -47,7 +47,8 @@ struct Runtime::Impl {
 
   static absl::StatusOr<std::unique_ptr<Impl>> create(RuntimeOptions options);
   bool shutdown(std::int64_t deadline_ns);
-  void require_outside(const char* operation) const;
+  // Ends the process if this thread belongs to the runtime.
+  void require_foreign_thread(const char* operation) const;
 
   const RuntimeOptions options;
   // The pool goes first: its jobs may still wake tasks.
@@ -94,11 +95,10 @@ absl::StatusOr<std::unique_ptr<Runtime::Impl>> Runtime::Impl::create(RuntimeOpti
   return impl;
 }
 
-void Runtime::Impl::require_outside(const char* operation) const {
-  if (internal::current_driver() != nullptr) {
+void Runtime::Impl::require_foreign_thread(const char* operation) const {
+  if (internal::current_executor() == workers.get()) {
     internal::fatal(std::string(operation) +
-                    " was called on a worker, which must not block: co_await the task instead, or "
-                    "move the call into skua::spawn_blocking");
+                    " was called on a thread of this runtime, and would wait for itself");
   }
 }
 
@@ -135,18 +135,22 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::create(RuntimeOptions options)
 }
 
 Runtime::~Runtime() {
-  impl_->require_outside("skua::Runtime::~Runtime");
+  impl_->require_foreign_thread("skua::Runtime::~Runtime");
   impl_->shutdown(INT64_MAX);
   impl_->workers->join();
 }
 
 bool Runtime::shutdown(std::chrono::nanoseconds grace) {
-  impl_->require_outside("skua::Runtime::shutdown");
+  impl_->require_foreign_thread("skua::Runtime::shutdown");
   return impl_->shutdown(internal::deadline_after_ns(std::max<std::int64_t>(grace.count(), 0)));
 }
 
 void Runtime::wait_for(internal::JoinState* state) {
-  impl_->require_outside("skua::Runtime::block_on");
+  if (internal::current_driver() != nullptr) {
+    internal::fatal(
+        "skua::Runtime::block_on was called on a worker, which must not block: co_await the task "
+        "instead, or move the call into skua::spawn_blocking");
+  }
   internal::ThreadJoiner joiner;
   const auto word =
       reinterpret_cast<std::uintptr_t>(&joiner) | internal::JoinState::kThreadTag;

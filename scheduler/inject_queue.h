@@ -15,13 +15,14 @@
 #include <cstddef>
 #include <span>
 
+#include "base/queued_pointer.h"
 #include "skua/internal/config.h"
 #include "skua/internal/task_header.h"
 
 namespace skua::internal {
 
 class InjectQueue {
-  using Queue = moodycamel::ConcurrentQueue<TaskHeader*>;
+  using Queue = moodycamel::ConcurrentQueue<QueuedPointer<TaskHeader>>;
 
  public:
   // A worker's own way in and out, faster than the anonymous one. Used by one thread at a time.

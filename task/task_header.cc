@@ -200,9 +200,7 @@ void TaskHeader::run_cancel() noexcept {
   }
 }
 
-void TaskHeader::enrol() noexcept {
-  if (kind == TaskKind::kRoot) executor->enrol(this);
-}
+void TaskHeader::enrol() noexcept { executor->enrol(this); }
 
 // --- TaskHeader: running ------------------------------------------------------------------------
 

@@ -130,7 +130,7 @@ class TaskHeader : public JoinState {
     resume = handle;
     waiter->task = this;
     waiting_on = waiter;
-    if (SKUA_UNLIKELY(registry_slot == nullptr)) enrol();
+    if (SKUA_UNLIKELY(registry_slot == nullptr) && kind == TaskKind::kRoot) enrol();
   }
   // The last step of suspending, after the waiter was published. True: the task is suspended, and
   // may run elsewhere already; touch nothing. False: it was woken meanwhile; it goes on here.
@@ -176,10 +176,7 @@ class TaskHeader : public JoinState {
   Waiter* waiting_on = nullptr;  // nullptr: fresh or yielded, so nothing is lost by an abort.
   Executor* executor = nullptr;
   RegistrySlot* registry_slot = nullptr;
-  union {
-    TaskHeader* next = nullptr;  // In whichever intrusive list it stands.
-    ForkState* fork;             // kForked.
-  };
+  ForkState* fork = nullptr;  // kForked.
   const TaskKind kind;
   bool threw = false;   // The result is an exception.
   bool killed = false;  // There is no result.
