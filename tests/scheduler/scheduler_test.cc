@@ -1,0 +1,474 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The order of a worker's look, step by step. One thread plays all workers.
+#include "scheduler/scheduler.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "scheduler/steal_order.h"
+#include "skua/internal/task_header.h"
+
+namespace skua::internal {
+namespace {
+
+using testing::ElementsAre;
+
+constexpr int kNobody = IdleSet::kNobody;
+constexpr std::uint64_t kNoTask = ~std::uint64_t{0};
+
+// What a look found.
+struct Found {
+  Found(std::uint64_t task_id, Source where) : id(task_id), source(where) {}
+  bool operator==(const Found&) const = default;
+
+  std::uint64_t id;
+  Source source;
+};
+
+const Found kNothing(kNoTask, Source::kNone);
+
+void PrintTo(const Found& found, std::ostream* out) {
+  *out << "task " << static_cast<std::int64_t>(found.id) << " from source "
+       << static_cast<int>(found.source);
+}
+
+// Tasks with the ids 0, 1, 2, ... in the order of their making; never run.
+class Tasks {
+ public:
+  TaskHeader* make() {
+    TaskHeader& task = tasks_.emplace_back(TaskKind::kRoot);
+    task.id = tasks_.size() - 1;
+    return &task;
+  }
+  std::uint64_t last() const { return tasks_.size() - 1; }
+
+ private:
+  std::deque<TaskHeader> tasks_;
+};
+
+Found next(Scheduler& scheduler, int worker) {
+  Source source = Source::kNone;
+  const TaskHeader* const task = scheduler.next(worker, source);
+  return Found(task == nullptr ? kNoTask : task->id, source);
+}
+
+Found steal(Scheduler& scheduler, int worker) {
+  Source source = Source::kNone;
+  const TaskHeader* const task = scheduler.steal(worker, source);
+  return Found(task == nullptr ? kNoTask : task->id, source);
+}
+
+// Publishing while nobody sleeps.
+void into_slot(Scheduler& scheduler, int worker, TaskHeader* task) {
+  EXPECT_EQ(scheduler.push_slot(worker, task), kNobody);
+}
+void into_ring(Scheduler& scheduler, int worker, Tasks& tasks, int count) {
+  for (int i = 0; i < count; ++i) EXPECT_EQ(scheduler.push_ring(worker, tasks.make()), kNobody);
+}
+void into_injector(Scheduler& scheduler, Tasks& tasks, int count) {
+  for (int i = 0; i < count; ++i) EXPECT_EQ(scheduler.push_injector(tasks.make()), kNobody);
+}
+
+std::uint64_t count_of(const WorkerCounters::Counter& counter) {
+  return counter.load(std::memory_order_relaxed);
+}
+
+// --- The order of a look -----------------------------------------------------------------------
+
+TEST(SchedulerTest, AWorkerWithoutTasksFindsNothingAndCountsTheTick) {
+  Scheduler scheduler({.workers = 1});
+  EXPECT_EQ(next(scheduler, 0), kNothing);
+  EXPECT_EQ(next(scheduler, 0), kNothing);
+  EXPECT_EQ(scheduler.tick(0), 2u);
+}
+
+TEST(SchedulerTest, EverySixtyFirstTickTheInjectorComesBeforeAFullSlotAndRing) {
+  Scheduler scheduler({.workers = 1});
+  Tasks tasks;
+  into_injector(scheduler, tasks, 5);  // 0 to 4.
+  into_ring(scheduler, 0, tasks, 200);
+  std::uint64_t from_injector = 0;
+  into_slot(scheduler, 0, tasks.make());
+  for (std::uint32_t tick = 1; tick <= 4 * 61; ++tick) {
+    const Found found = next(scheduler, 0);
+    ASSERT_EQ(scheduler.tick(0), tick);
+    if (tick % 61 == 0) {
+      EXPECT_EQ(found, Found(from_injector, Source::kInjectorTick)) << "tick " << tick;
+      ++from_injector;
+      EXPECT_EQ(scheduler.injector_depth(), 5 - from_injector);
+    } else {
+      EXPECT_TRUE(found.source == Source::kSlot || found.source == Source::kRing)
+          << "tick " << tick;
+      into_slot(scheduler, 0, tasks.make());  // It ran, or has moved to the end of the ring.
+    }
+  }
+  EXPECT_EQ(from_injector, 4u);
+  EXPECT_EQ(count_of(scheduler.counters(0).injector_takes), 4u);
+}
+
+TEST(SchedulerTest, TheIntervalOfTheInjectorsTurnIsTunable) {
+  Scheduler scheduler({.workers = 1, .global_queue_interval = 3});
+  Tasks tasks;
+  into_injector(scheduler, tasks, 1);  // 0
+  into_ring(scheduler, 0, tasks, 3);   // 1 to 3
+  EXPECT_EQ(next(scheduler, 0), Found(1, Source::kRing));
+  EXPECT_EQ(next(scheduler, 0), Found(2, Source::kRing));
+  EXPECT_EQ(next(scheduler, 0), Found(0, Source::kInjectorTick));
+  EXPECT_EQ(next(scheduler, 0), Found(3, Source::kRing));
+}
+
+TEST(SchedulerTest, OnTheInjectorsTurnAnEmptyInjectorLeavesTheTurnToTheOwnQueues) {
+  Scheduler scheduler({.workers = 1, .global_queue_interval = 1});
+  Tasks tasks;
+  into_ring(scheduler, 0, tasks, 1);
+  EXPECT_EQ(next(scheduler, 0), Found(0, Source::kRing));
+  EXPECT_EQ(next(scheduler, 0), kNothing);
+}
+
+TEST(SchedulerTest, TheSlotComesFirstThenTheRingInItsOrderThenTheInjector) {
+  Scheduler scheduler({.workers = 1});
+  Tasks tasks;
+  into_injector(scheduler, tasks, 2);  // 0, 1
+  into_ring(scheduler, 0, tasks, 3);   // 2, 3, 4
+  into_slot(scheduler, 0, tasks.make());
+  EXPECT_EQ(next(scheduler, 0), Found(5, Source::kSlot));
+  for (std::uint64_t id = 2; id <= 4; ++id) {
+    EXPECT_EQ(next(scheduler, 0), Found(id, Source::kRing));
+  }
+  EXPECT_EQ(scheduler.injector_depth(), 2u);
+  EXPECT_EQ(next(scheduler, 0), Found(0, Source::kInjector));
+  EXPECT_EQ(next(scheduler, 0), Found(1, Source::kRing));  // Came along with it.
+  EXPECT_EQ(next(scheduler, 0), kNothing);
+}
+
+TEST(SchedulerTest, NextTakesNothingFromAPeer) {
+  Scheduler scheduler({.workers = 2});
+  Tasks tasks;
+  into_ring(scheduler, 0, tasks, 8);
+  EXPECT_EQ(next(scheduler, 1), kNothing);
+}
+
+// --- The slot ----------------------------------------------------------------------------------
+
+TEST(SchedulerTest, TheSlotRunsThreeTimesInARowWhileTheRingWaits) {
+  Scheduler scheduler({.workers = 1});
+  Tasks tasks;
+  into_ring(scheduler, 0, tasks, 2);  // 0, 1
+  for (std::uint64_t id = 2; id <= 4; ++id) {
+    into_slot(scheduler, 0, tasks.make());
+    EXPECT_EQ(next(scheduler, 0), Found(id, Source::kSlot));
+  }
+  into_slot(scheduler, 0, tasks.make());  // 5 goes to the end of the ring.
+  EXPECT_EQ(next(scheduler, 0), Found(0, Source::kRing));
+  into_slot(scheduler, 0, tasks.make());
+  EXPECT_EQ(next(scheduler, 0), Found(6, Source::kSlot));  // The count begins anew.
+  EXPECT_EQ(next(scheduler, 0), Found(1, Source::kRing));
+  EXPECT_EQ(next(scheduler, 0), Found(5, Source::kRing));
+  EXPECT_EQ(next(scheduler, 0), kNothing);
+  EXPECT_EQ(count_of(scheduler.counters(0).slot_runs), 4u);
+}
+
+TEST(SchedulerTest, ATaskInTheSlotRunsEvenIfTheSlotHasHadItsTurnsAndTheRingIsEmpty) {
+  Scheduler scheduler({.workers = 1, .slot_runs_max = 1});
+  Tasks tasks;
+  into_slot(scheduler, 0, tasks.make());
+  EXPECT_EQ(next(scheduler, 0), Found(0, Source::kSlot));
+  into_slot(scheduler, 0, tasks.make());
+  EXPECT_EQ(next(scheduler, 0).id, 1u);
+  EXPECT_EQ(next(scheduler, 0), kNothing);
+}
+
+TEST(SchedulerTest, ATaskThatIsDisplacedFromTheSlotGoesToTheEndOfTheRing) {
+  Scheduler scheduler({.workers = 1});
+  Tasks tasks;
+  into_slot(scheduler, 0, tasks.make());  // 0
+  into_ring(scheduler, 0, tasks, 1);      // 1
+  into_slot(scheduler, 0, tasks.make());  // 2 displaces 0.
+  EXPECT_EQ(scheduler.ring_depth(0), 2u);
+  EXPECT_EQ(next(scheduler, 0), Found(2, Source::kSlot));
+  EXPECT_EQ(next(scheduler, 0), Found(1, Source::kRing));
+  EXPECT_EQ(next(scheduler, 0), Found(0, Source::kRing));
+}
+
+// --- The injector ------------------------------------------------------------------------------
+
+TEST(SchedulerTest, AWorkerTakesItsFairShareOfTheInjector) {
+  Scheduler scheduler({.workers = 4});
+  Tasks tasks;
+  into_injector(scheduler, tasks, 100);
+  EXPECT_EQ(next(scheduler, 2), Found(0, Source::kInjector));  // 100 / 4 + 1.
+  EXPECT_EQ(scheduler.ring_depth(2), 25u);
+  EXPECT_EQ(scheduler.injector_depth(), 74u);
+  EXPECT_EQ(count_of(scheduler.counters(2).injector_takes), 26u);
+  EXPECT_EQ(next(scheduler, 0), Found(26, Source::kInjector));  // 74 / 4 + 1.
+  EXPECT_EQ(scheduler.ring_depth(0), 18u);
+  EXPECT_EQ(scheduler.injector_depth(), 55u);
+  for (std::uint64_t id = 1; id <= 25; ++id) {
+    EXPECT_EQ(next(scheduler, 2), Found(id, Source::kRing));
+  }
+}
+
+TEST(SchedulerTest, AWorkerTakesAtMost128TasksOfTheInjectorAtOnce) {
+  Scheduler scheduler({.workers = 1});
+  Tasks tasks;
+  into_injector(scheduler, tasks, 1'000);
+  EXPECT_EQ(next(scheduler, 0), Found(0, Source::kInjector));
+  EXPECT_EQ(scheduler.ring_depth(0), 127u);
+  EXPECT_EQ(scheduler.injector_depth(), 872u);
+}
+
+TEST(SchedulerTest, AWorkerTakesNoMoreOfTheInjectorThanItsRingHasRoomFor) {
+  Scheduler scheduler({.workers = 1});
+  Tasks tasks;
+  into_injector(scheduler, tasks, 100);
+  into_ring(scheduler, 0, tasks, 250);
+  EXPECT_EQ(steal(scheduler, 0), Found(0, Source::kInjector));  // Looks at no own queue.
+  EXPECT_EQ(scheduler.injector_depth(), 94u);
+  EXPECT_EQ(scheduler.ring_depth(0), 255u);
+  EXPECT_EQ(steal(scheduler, 0), Found(6, Source::kInjector));
+  EXPECT_EQ(scheduler.ring_depth(0), 255u);
+  into_ring(scheduler, 0, tasks, 1);
+  EXPECT_EQ(steal(scheduler, 0), Found(7, Source::kInjector));  // The one that runs needs no room.
+  EXPECT_EQ(scheduler.injector_depth(), 92u);
+  EXPECT_EQ(scheduler.ring_depth(0), 256u);
+  EXPECT_EQ(count_of(scheduler.counters(0).overflows), 0u);
+}
+
+TEST(SchedulerTest, AFullRingGivesItsYoungerHalfToTheInjectorInOneBatch) {
+  Scheduler scheduler({.workers = 1});
+  Tasks tasks;
+  into_ring(scheduler, 0, tasks, 256);
+  EXPECT_EQ(scheduler.injector_depth(), 0u);
+  into_ring(scheduler, 0, tasks, 1);
+  EXPECT_EQ(scheduler.injector_depth(), 129u);
+  EXPECT_EQ(scheduler.ring_depth(0), 128u);
+  EXPECT_EQ(count_of(scheduler.counters(0).overflows), 1u);
+  // Tick 61 and 122 are the injector's turn; it begins with the oldest of the batch.
+  std::vector<std::uint64_t> from_ring;
+  std::vector<std::uint64_t> from_injector;
+  for (int i = 0; i < 130; ++i) {
+    const Found found = next(scheduler, 0);
+    (found.source == Source::kRing ? from_ring : from_injector).push_back(found.id);
+  }
+  ASSERT_EQ(from_ring.size(), 128u);
+  for (std::uint64_t id = 0; id < 128; ++id) EXPECT_EQ(from_ring[id], id);
+  EXPECT_THAT(from_injector, ElementsAre(128, 129));
+  EXPECT_EQ(next(scheduler, 0), Found(130, Source::kInjector));
+}
+
+TEST(SchedulerTest, ATaskThatIsDisplacedIntoAFullRingOverflowsToo) {
+  Scheduler scheduler({.workers = 1});
+  Tasks tasks;
+  into_slot(scheduler, 0, tasks.make());
+  into_ring(scheduler, 0, tasks, 256);
+  into_slot(scheduler, 0, tasks.make());
+  EXPECT_EQ(scheduler.injector_depth(), 129u);
+  EXPECT_EQ(scheduler.ring_depth(0), 128u);
+  EXPECT_EQ(next(scheduler, 0), Found(257, Source::kSlot));
+}
+
+// --- Stealing ----------------------------------------------------------------------------------
+
+TEST(SchedulerTest, AThiefTakesHalfOfTheFirstPeerFromARandomStart) {
+  constexpr int kWorkers = 4;
+  constexpr int kThief = 1;
+  std::vector<int> victims;
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    Scheduler scheduler({.workers = kWorkers, .seed = seed});
+    Tasks tasks;
+    for (int worker = 0; worker < kWorkers; ++worker) {
+      if (worker != kThief) into_ring(scheduler, worker, tasks, 8);
+    }
+    int victim = StealOrder(seed + kThief).start(kWorkers);
+    if (victim == kThief) victim = (victim + 1) % kWorkers;
+    const std::uint64_t first =
+        8 * static_cast<std::uint64_t>(victim > kThief ? victim - 1 : victim);
+    EXPECT_EQ(steal(scheduler, kThief), Found(first + 3, Source::kPeer)) << "seed " << seed;
+    EXPECT_EQ(scheduler.ring_depth(victim), 4u);
+    EXPECT_EQ(scheduler.ring_depth(kThief), 3u);
+    EXPECT_EQ(count_of(scheduler.counters(kThief).steal_attempts), 1u);
+    EXPECT_EQ(count_of(scheduler.counters(kThief).steals), 1u);
+    EXPECT_EQ(count_of(scheduler.counters(kThief).stolen), 4u);
+    EXPECT_EQ(next(scheduler, kThief), Found(first, Source::kRing));
+    victims.push_back(victim);
+  }
+  std::sort(victims.begin(), victims.end());
+  victims.erase(std::unique(victims.begin(), victims.end()), victims.end());
+  EXPECT_THAT(victims, ElementsAre(0, 2, 3));
+}
+
+TEST(SchedulerTest, AThiefGoesOnceAroundAllPeers) {
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    Scheduler scheduler({.workers = 8, .seed = seed});
+    Tasks tasks;
+    EXPECT_EQ(steal(scheduler, 3), kNothing);
+    EXPECT_EQ(count_of(scheduler.counters(3).steal_attempts), 7u);
+    into_ring(scheduler, 6, tasks, 1);
+    EXPECT_EQ(steal(scheduler, 3), Found(0, Source::kPeer)) << "seed " << seed;
+    EXPECT_EQ(scheduler.ring_depth(6), 0u);
+  }
+}
+
+TEST(SchedulerTest, AThiefThatFindsNoPeerWithTasksLooksAtTheInjectorAgain) {
+  Scheduler scheduler({.workers = 2});
+  Tasks tasks;
+  into_injector(scheduler, tasks, 4);
+  EXPECT_EQ(steal(scheduler, 0), Found(0, Source::kInjector));  // 4 / 2 + 1.
+  EXPECT_EQ(scheduler.ring_depth(0), 2u);
+  EXPECT_EQ(scheduler.injector_depth(), 1u);
+}
+
+TEST(SchedulerTest, ThePeersSlotIsItsOwn) {
+  Scheduler scheduler({.workers = 2});
+  Tasks tasks;
+  into_slot(scheduler, 0, tasks.make());
+  EXPECT_EQ(steal(scheduler, 1), kNothing);
+  EXPECT_EQ(next(scheduler, 0), Found(0, Source::kSlot));
+}
+
+TEST(SchedulerTest, AtMostHalfOfTheWorkersSearchAtATime) {
+  Scheduler scheduler({.workers = 4});
+  Tasks tasks;
+  EXPECT_EQ(steal(scheduler, 0), kNothing);
+  EXPECT_EQ(steal(scheduler, 1), kNothing);
+  EXPECT_EQ(scheduler.idle().searching(), 2);
+  into_ring(scheduler, 3, tasks, 4);
+  EXPECT_EQ(steal(scheduler, 2), kNothing);
+  EXPECT_EQ(count_of(scheduler.counters(2).steal_attempts), 0u);
+  EXPECT_EQ(steal(scheduler, 1), Found(1, Source::kPeer));  // It searches already.
+  EXPECT_EQ(scheduler.idle().searching(), 2);
+  EXPECT_EQ(scheduler.end_search(1), kNobody);
+  EXPECT_EQ(steal(scheduler, 2).source, Source::kPeer);
+}
+
+TEST(SchedulerTest, ASingleWorkerNeverSearches) {
+  Scheduler scheduler({.workers = 1});
+  Tasks tasks;
+  EXPECT_EQ(steal(scheduler, 0), kNothing);
+  EXPECT_EQ(scheduler.idle().searching(), 0);
+  EXPECT_EQ(scheduler.end_search(0), kNobody);
+  EXPECT_EQ(count_of(scheduler.counters(0).steal_attempts), 0u);
+  into_injector(scheduler, tasks, 1);
+  EXPECT_EQ(steal(scheduler, 0), Found(0, Source::kInjector));
+  EXPECT_EQ(scheduler.idle().searching(), 0);
+}
+
+// --- Waking ------------------------------------------------------------------------------------
+
+TEST(SchedulerTest, ATaskInAnEmptySlotWakesNobodyAndADisplacedOneWakesASleeper) {
+  Scheduler scheduler({.workers = 2});
+  Tasks tasks;
+  ASSERT_TRUE(scheduler.announce_sleep(1));
+  EXPECT_EQ(scheduler.push_slot(0, tasks.make()), kNobody);
+  EXPECT_EQ(scheduler.push_slot(0, tasks.make()), 1);
+  EXPECT_EQ(scheduler.push_slot(0, tasks.make()), kNobody);  // Worker 1 searches already.
+}
+
+TEST(SchedulerTest, ATaskInARingOrInTheInjectorWakesASleeper) {
+  Scheduler scheduler({.workers = 3});
+  Tasks tasks;
+  ASSERT_TRUE(scheduler.announce_sleep(1));
+  ASSERT_TRUE(scheduler.announce_sleep(2));
+  EXPECT_EQ(scheduler.push_ring(0, tasks.make()), 2);
+  scheduler.wake_up(2);
+  EXPECT_EQ(steal(scheduler, 2), Found(0, Source::kPeer));
+  EXPECT_EQ(scheduler.end_search(2), 1);
+  scheduler.wake_up(1);
+  ASSERT_TRUE(scheduler.announce_sleep(1));
+  EXPECT_EQ(scheduler.push_injector(tasks.make()), 1);
+}
+
+TEST(SchedulerTest, TheLastSearcherThatFindsATaskWakesAnother) {
+  Scheduler scheduler({.workers = 4});
+  Tasks tasks;
+  ASSERT_TRUE(scheduler.announce_sleep(3));
+  EXPECT_EQ(steal(scheduler, 1), kNothing);
+  EXPECT_EQ(steal(scheduler, 2), kNothing);
+  into_ring(scheduler, 0, tasks, 8);  // Wakes nobody: there are searchers.
+  EXPECT_EQ(steal(scheduler, 1).source, Source::kPeer);
+  EXPECT_EQ(scheduler.end_search(1), kNobody);
+  EXPECT_EQ(steal(scheduler, 2).source, Source::kPeer);
+  EXPECT_EQ(scheduler.end_search(2), 3);
+  EXPECT_EQ(scheduler.idle().searching(), 1);  // Worker 3, which is about to wake up.
+}
+
+TEST(SchedulerTest, WhoDoesNotSearchWakesNobodyAtTheEndOfItsSearch) {
+  Scheduler scheduler({.workers = 2});
+  ASSERT_TRUE(scheduler.announce_sleep(1));
+  EXPECT_EQ(scheduler.end_search(0), kNobody);
+  EXPECT_EQ(scheduler.idle().awake(), 1);
+}
+
+TEST(SchedulerTest, AWokenWorkerSearchesEvenIfHalfOfTheWorkersDoSo) {
+  Scheduler scheduler({.workers = 3});
+  Tasks tasks;
+  ASSERT_TRUE(scheduler.announce_sleep(2));
+  EXPECT_EQ(scheduler.push_ring(0, tasks.make()), 2);  // Counts as searching from here on.
+  EXPECT_EQ(scheduler.push_ring(0, tasks.make()), kNobody);
+  EXPECT_EQ(steal(scheduler, 1), Found(0, Source::kPeer));
+  EXPECT_EQ(scheduler.idle().searching(), 2);
+  scheduler.wake_up(2);
+  EXPECT_EQ(steal(scheduler, 2), Found(1, Source::kPeer));
+  EXPECT_EQ(scheduler.idle().searching(), 2);
+}
+
+// --- Sleeping ----------------------------------------------------------------------------------
+
+TEST(SchedulerTest, AWorkerSleepsIfThereIsNothingToDo) {
+  Scheduler scheduler({.workers = 2});
+  EXPECT_EQ(steal(scheduler, 1), kNothing);
+  EXPECT_EQ(scheduler.idle().searching(), 1);
+  EXPECT_TRUE(scheduler.announce_sleep(1));
+  EXPECT_EQ(scheduler.idle().searching(), 0);
+  EXPECT_EQ(scheduler.idle().awake(), 1);
+  scheduler.wake_up(1);  // By itself, for the driver or a timer.
+  EXPECT_EQ(scheduler.idle().searching(), 0);
+  EXPECT_EQ(scheduler.idle().awake(), 2);
+}
+
+TEST(SchedulerTest, AWorkerDoesNotSleepOnWorkThatWasPublishedBefore) {
+  enum class Place { kInjector, kOwnSlot, kOwnRing, kPeersRing };
+  for (const Place place :
+       {Place::kInjector, Place::kOwnSlot, Place::kOwnRing, Place::kPeersRing}) {
+    Scheduler scheduler({.workers = 2});
+    Tasks tasks;
+    EXPECT_EQ(steal(scheduler, 1), kNothing);
+    switch (place) {
+      case Place::kInjector:
+        into_injector(scheduler, tasks, 1);
+        break;
+      case Place::kOwnSlot:
+        into_slot(scheduler, 1, tasks.make());
+        break;
+      case Place::kOwnRing:
+        into_ring(scheduler, 1, tasks, 1);
+        break;
+      case Place::kPeersRing:
+        into_ring(scheduler, 0, tasks, 1);
+        break;
+    }
+    EXPECT_FALSE(scheduler.announce_sleep(1)) << static_cast<int>(place);
+    EXPECT_EQ(scheduler.idle().awake(), 2);
+    EXPECT_EQ(scheduler.idle().searching(), 0);  // It may search again.
+    Found found = next(scheduler, 1);
+    if (found == kNothing) found = steal(scheduler, 1);
+    EXPECT_EQ(found.id, 0u) << static_cast<int>(place);
+  }
+}
+
+TEST(SchedulerTest, ATaskInAPeersSlotKeepsNobodyAwake) {
+  Scheduler scheduler({.workers = 2});
+  Tasks tasks;
+  into_slot(scheduler, 0, tasks.make());
+  EXPECT_TRUE(scheduler.announce_sleep(1));
+}
+
+}  // namespace
+}  // namespace skua::internal
