@@ -3,7 +3,6 @@
 
 #include <cstdlib>
 #include <string>
-
 #include <unistd.h>
 
 namespace skua::internal {
@@ -26,8 +25,8 @@ void write_line(std::string line) noexcept {
 
 void check_failed(const char* kind, const char* condition, const char* file, int line,
                   const char* names, std::initializer_list<Operand> operands) noexcept {
-  std::string message = std::string("skua: ") + kind + " failed: " + condition + " at " + file + ":" +
-                        std::to_string(line);
+  std::string message = std::string("skua: ") + kind + " failed: " + condition + " at " + file +
+                        ":" + std::to_string(line);
   if (operands.size() > 0) {
     message += std::string(" with (") + names + ") = (";
     const char* separator = "";

@@ -3,7 +3,6 @@
 
 #include <cerrno>
 #include <ctime>
-
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -32,8 +31,8 @@ bool futex_wait_until(std::atomic<std::uint32_t>* word, std::uint32_t expected,
   deadline.tv_sec = deadline_ns / 1'000'000'000;
   deadline.tv_nsec = deadline_ns % 1'000'000'000;
   // FUTEX_WAIT_BITSET takes an absolute time, on CLOCK_MONOTONIC.
-  const long result = futex(word, FUTEX_WAIT_BITSET_PRIVATE, expected, &deadline,
-                            FUTEX_BITSET_MATCH_ANY);
+  const long result =
+      futex(word, FUTEX_WAIT_BITSET_PRIVATE, expected, &deadline, FUTEX_BITSET_MATCH_ANY);
   if (result == 0) return true;
   SKUA_CHECK(errno == EAGAIN || errno == EINTR || errno == ETIMEDOUT, errno);
   return errno != ETIMEDOUT;

@@ -26,9 +26,7 @@ class QueuedPointer {
 
  private:
   // Relaxed, both: the queue's own indices hand over what is pointed to.
-  T* load() const noexcept {
-    return std::atomic_ref<T*>(pointer_).load(std::memory_order_relaxed);
-  }
+  T* load() const noexcept { return std::atomic_ref<T*>(pointer_).load(std::memory_order_relaxed); }
   void store(T* pointer) noexcept {
     std::atomic_ref<T*>(pointer_).store(pointer, std::memory_order_relaxed);
   }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "skua/status.h"
 
-#include <absl/strings/cord.h>
-#include <absl/types/optional.h>
-
 #include <cerrno>
 #include <cstdlib>
 #include <string>
 #include <system_error>
+
+#include <absl/strings/cord.h>
+#include <absl/types/optional.h>
 
 namespace skua {
 namespace {
@@ -94,9 +94,8 @@ int errno_of(const absl::Status& status) {
 }
 
 absl::Status internal::errno_to_status(int error, std::string_view operation) {
-  const std::string text = std::string(operation) + ": " +
-                           std::generic_category().message(error) + " (errno " +
-                           std::to_string(error) + ")";
+  const std::string text = std::string(operation) + ": " + std::generic_category().message(error) +
+                           " (errno " + std::to_string(error) + ")";
   absl::Status status(code_of(error), text);
   // From a string_view: Clang 19 mangles the constructor template for std::string otherwise than the GCC 12
   // that Debian's Abseil was built with.

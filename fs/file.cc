@@ -2,10 +2,9 @@
 #include "skua/fs/file.h"
 
 #include <climits>
-#include <memory>
-
 #include <fcntl.h>
 #include <linux/stat.h>
+#include <memory>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,9 +47,9 @@ class OpenAwaiter {
 
 Task<absl::StatusOr<FileMetadata>> statx_of(int directory, std::string path, int flags) {
   struct statx buffer = {};
-  const int result = co_await IoAwaiter(
-      IoRequest(IORING_OP_STATX, directory, address_of(path.c_str()), STATX_SIZE | STATX_TYPE | STATX_MODE,
-                address_of(&buffer), static_cast<std::uint32_t>(flags)));
+  const int result = co_await IoAwaiter(IoRequest(
+      IORING_OP_STATX, directory, address_of(path.c_str()), STATX_SIZE | STATX_TYPE | STATX_MODE,
+      address_of(&buffer), static_cast<std::uint32_t>(flags)));
   if (result < 0) {
     const std::string what = path.empty() ? std::string("statx") : "statx " + path;
     co_return internal::errno_to_status(-result, what);

@@ -2,12 +2,12 @@
 #include "io_driver/driver.h"
 
 #include <cerrno>
-#include <utility>
-
-#include <liburing.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/eventfd.h>
+#include <utility>
+
+#include <liburing.h>
 
 #include "skua/internal/atomic.h"
 #include "skua/internal/check.h"
@@ -45,8 +45,7 @@ absl::StatusOr<std::unique_ptr<Driver>> Driver::create(const DriverOptions& opti
   if (!ring.ok()) return ring.status();
   UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!event) return errno_to_status(errno, "eventfd");
-  return std::unique_ptr<Driver>(
-      new Driver(*std::move(ring), std::move(event), options.workers));
+  return std::unique_ptr<Driver>(new Driver(*std::move(ring), std::move(event), options.workers));
 }
 
 Driver::Driver(std::unique_ptr<Ring> ring, UniqueFd event, int workers)
@@ -96,8 +95,8 @@ void Driver::flush() noexcept {
 std::size_t Driver::finish(IoOp* op, IoOp::Phase before) noexcept {
   in_flight_.fetch_sub(1, std::memory_order_relaxed);
   TaskHeader* const task = op->task;
-  const bool cancelled = before != IoOp::Phase::kInFlight &&
-                         (op->result_ == -ECANCELED || op->result_ == -EINTR);
+  const bool cancelled =
+      before != IoOp::Phase::kInFlight && (op->result_ == -ECANCELED || op->result_ == -EINTR);
   if (cancelled) {
     task->wake_cancelled();  // [OP-DONE] *op may be gone.
   } else {
@@ -193,8 +192,7 @@ std::size_t Driver::drain_cancels() noexcept {
     IoOp* const next = op->next_cancel_;
     IoOp::Phase expected = IoOp::Phase::kCancelQueued;
     if (op->phase_.compare_exchange_strong(expected, IoOp::Phase::kCancelSent,
-                                           std::memory_order_acq_rel,
-                                           std::memory_order_acquire)) {
+                                           std::memory_order_acq_rel, std::memory_order_acquire)) {
       // The operation is kept until this, too, has completed: the kernel finds it by its address.
       ++op->completions_due_;
       const auto key = reinterpret_cast<std::uint64_t>(op);

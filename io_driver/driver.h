@@ -21,13 +21,13 @@
 // operation that comes back cancelled though nobody asked for it is therefore submitted again.
 #pragma once
 
-#include <absl/status/statusor.h>
-
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
+
+#include <absl/status/statusor.h>
 
 #include "base/unique_fd.h"
 #include "io_driver/ring.h"
@@ -96,9 +96,11 @@ class Driver {
   // Tags in the low bits of user_data; operations are aligned to 8.
   static constexpr std::uint64_t kOpTag = 0;
   static constexpr std::uint64_t kCancelTag = 1;  // The completion of an op's ASYNC_CANCEL.
-  static constexpr std::uint64_t kWakeTag = 2;    // The poll of the eventfd, with the worker's number above.
+  static constexpr std::uint64_t kWakeTag =
+      2;  // The poll of the eventfd, with the worker's number above.
   static constexpr std::uint64_t kTagMask = 7;
-  static constexpr std::int64_t kAwake = INT64_MIN;  // sleeping_until_ of a holder that does not sleep.
+  static constexpr std::int64_t kAwake =
+      INT64_MIN;  // sleeping_until_ of a holder that does not sleep.
 
   Driver(std::unique_ptr<Ring> ring, UniqueFd event, int workers);
   enum class Caller : std::uint8_t { kWorker, kHolder };

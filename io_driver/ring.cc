@@ -20,8 +20,12 @@ struct NeededOp {
   const char* name;
 };
 constexpr NeededOp kNeededOps[] = {
-    {IORING_OP_NOP, "NOP"},           {IORING_OP_OPENAT, "OPENAT"}, {IORING_OP_READ, "READ"},
-    {IORING_OP_CLOSE, "CLOSE"},       {IORING_OP_STATX, "STATX"},   {IORING_OP_POLL_ADD, "POLL_ADD"},
+    {IORING_OP_NOP, "NOP"},
+    {IORING_OP_OPENAT, "OPENAT"},
+    {IORING_OP_READ, "READ"},
+    {IORING_OP_CLOSE, "CLOSE"},
+    {IORING_OP_STATX, "STATX"},
+    {IORING_OP_POLL_ADD, "POLL_ADD"},
     {IORING_OP_ASYNC_CANCEL, "ASYNC_CANCEL"},
 };
 
@@ -29,15 +33,19 @@ constexpr NeededOp kNeededOps[] = {
 std::string remedy(int error) {
   switch (error) {
     case ENOSYS:
-      return "the kernel has no io_uring (Linux 5.15 or later is needed), or a container's seccomp profile "
+      return "the kernel has no io_uring (Linux 5.15 or later is needed), or a container's seccomp "
+             "profile "
              "hides it: allow io_uring_setup, io_uring_enter and io_uring_register there";
     case EPERM:
     case EACCES:
-      return "io_uring is forbidden: check the sysctl kernel.io_uring_disabled (0 allows it), and the "
-             "seccomp profile of the container (Docker's default denies io_uring_setup, io_uring_enter and "
+      return "io_uring is forbidden: check the sysctl kernel.io_uring_disabled (0 allows it), and "
+             "the "
+             "seccomp profile of the container (Docker's default denies io_uring_setup, "
+             "io_uring_enter and "
              "io_uring_register)";
     case ENOMEM:
-      return "not enough lockable memory for the rings: raise RLIMIT_MEMLOCK (ulimit -l), or choose fewer "
+      return "not enough lockable memory for the rings: raise RLIMIT_MEMLOCK (ulimit -l), or "
+             "choose fewer "
              "RuntimeOptions::ring_entries";
     case EMFILE:
     case ENFILE:
@@ -54,9 +62,8 @@ absl::Status refused(int error, const char* call) {
   const absl::Status plain = errno_to_status(error, call);
   absl::Status status = absl::FailedPreconditionError(
       "io_uring cannot be used: " + std::string(plain.message()) + "; " + remedy(error));
-  plain.ForEachPayload([&](absl::string_view url, const absl::Cord& value) {
-    status.SetPayload(url, value);
-  });
+  plain.ForEachPayload(
+      [&](absl::string_view url, const absl::Cord& value) { status.SetPayload(url, value); });
   return status;
 }
 
@@ -174,8 +181,8 @@ int Ring::submit_and_wait(std::int64_t now_ns, std::int64_t deadline_ns) noexcep
     timeout.tv_nsec = left % 1'000'000'000;
     arg.ts = reinterpret_cast<std::uint64_t>(&timeout);
   }
-  const int result = enter(pending(), 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg,
-                           sizeof(arg));
+  const int result =
+      enter(pending(), 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg, sizeof(arg));
   return result < 0 ? result : 0;
 }
 

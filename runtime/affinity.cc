@@ -3,9 +3,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <vector>
-
 #include <sched.h>
+#include <vector>
 
 namespace skua::internal {
 

@@ -5,7 +5,6 @@
 #include <string>
 #include <utility>
 
-
 #include "blocking_pool/blocking_pool.h"
 #include "runtime/affinity.h"
 #include "skua/internal/check.h"
@@ -31,8 +30,7 @@ absl::Status check_options(const RuntimeOptions& options) {
   status.Update(check_range("max_blocking_threads", options.max_blocking_threads, 1, 1 << 20));
   status.Update(
       check_range("blocking_keep_alive", options.blocking_keep_alive.count(), 0, kManyTicks));
-  status.Update(
-      check_range("global_queue_interval", options.global_queue_interval, 1, kManyTicks));
+  status.Update(check_range("global_queue_interval", options.global_queue_interval, 1, kManyTicks));
   status.Update(check_range("event_interval", options.event_interval, 1, kManyTicks));
   status.Update(check_range("ring_entries", options.ring_entries, 1, 32768));
   return status;
@@ -68,16 +66,15 @@ absl::StatusOr<std::unique_ptr<Runtime::Impl>> Runtime::Impl::create(RuntimeOpti
   }
   // The pool is made after the workers; they reach it through this.
   auto pool_of_thread = std::make_shared<internal::BlockingPool*>(nullptr);
-  absl::StatusOr<std::unique_ptr<internal::WorkerSet>> workers =
-      internal::WorkerSet::create({.workers = options.worker_threads,
-                                   .global_queue_interval = options.global_queue_interval,
-                                   .event_interval = options.event_interval,
-                                   .ring_entries = options.ring_entries,
-                                   .thread_name = options.thread_name,
-                                   .on_thread = [pool_of_thread](bool begins) {
-                                     internal::set_current_blocking_pool(
-                                         begins ? *pool_of_thread : nullptr);
-                                   }});
+  absl::StatusOr<std::unique_ptr<internal::WorkerSet>> workers = internal::WorkerSet::create(
+      {.workers = options.worker_threads,
+       .global_queue_interval = options.global_queue_interval,
+       .event_interval = options.event_interval,
+       .ring_entries = options.ring_entries,
+       .thread_name = options.thread_name,
+       .on_thread = [pool_of_thread](bool begins) {
+         internal::set_current_blocking_pool(begins ? *pool_of_thread : nullptr);
+       }});
   if (!workers.ok()) return workers.status();
   internal::Executor* const executor = workers->get();
   internal::BlockingPoolOptions pool_options;
@@ -152,8 +149,7 @@ void Runtime::wait_for(internal::JoinState* state) {
         "instead, or move the call into skua::spawn_blocking");
   }
   internal::ThreadJoiner joiner;
-  const auto word =
-      reinterpret_cast<std::uintptr_t>(&joiner) | internal::JoinState::kThreadTag;
+  const auto word = reinterpret_cast<std::uintptr_t>(&joiner) | internal::JoinState::kThreadTag;
   if (!state->set_joiner(word)) return;
   if (impl_->options.flavor == Flavor::kMultiThread) {
     joiner.wait();
@@ -187,9 +183,8 @@ RuntimeMetrics Runtime::metrics() const {
     worker.queue_depth = scheduler.ring_depth(i);
     metrics.tasks_ended += read(counters.ended);
   }
-  metrics.tasks_spawned =
-      metrics.tasks_ended +
-      static_cast<std::uint64_t>(std::max<std::int64_t>(impl_->workers->live_tasks(), 0));
+  metrics.tasks_spawned = metrics.tasks_ended + static_cast<std::uint64_t>(std::max<std::int64_t>(
+                                                    impl_->workers->live_tasks(), 0));
   metrics.injector_depth = scheduler.injector_depth();
   metrics.io_enters = impl_->workers->driver().enters();
   metrics.io_completions = impl_->workers->driver().completions();

@@ -17,7 +17,6 @@
 // looks again. A searcher that finds work while it was the last one wakes another, for there may be more.
 #pragma once
 
-
 #include <atomic>
 #include <cstdint>
 #include <vector>

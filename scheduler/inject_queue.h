@@ -9,11 +9,11 @@
 //             sleeper. While pending_ != 0 nobody sleeps.
 #pragma once
 
-#include <concurrentqueue/concurrentqueue.h>
-
 #include <atomic>
 #include <cstddef>
 #include <span>
+
+#include <concurrentqueue/concurrentqueue.h>
 
 #include "base/queued_pointer.h"
 #include "skua/internal/config.h"

@@ -15,7 +15,7 @@
 //
 // The order of a worker's look, each tick: the injector if the tick is a multiple of 61; the slot and the
 // ring; a batch from the injector; half of a peer's ring, the peers from a random start. What follows if all
-// that is empty (the driver, parking) is in workers/worker.h.
+// that is empty (the driver, parking) is in workers/worker_set.h.
 //
 // Why 61: Go's and Tokio's constant; a prime, so that it does not beat with patterns of the load.
 #pragma once
@@ -113,7 +113,9 @@ class Scheduler {
   }
   int workers() const noexcept { return tuning_.workers; }
   std::size_t injector_depth() const noexcept { return injector_.size_hint(); }
-  std::uint32_t ring_depth(int worker) const noexcept { return locals_[index(worker)]->ring.size(); }
+  std::uint32_t ring_depth(int worker) const noexcept {
+    return locals_[index(worker)]->ring.size();
+  }
   const IdleSet& idle() const noexcept { return idle_; }
 
  private:

@@ -25,9 +25,10 @@ void set_current_executor(Executor* executor) noexcept { context.executor = exec
 Executor& require_executor(const char* operation) noexcept {
   Executor* const executor = current_executor();
   if (SKUA_UNLIKELY(executor == nullptr)) {
-    fatal(std::string(operation) +
-          " was called outside a runtime: call it from a task, or use the function of the same name "
-          "of a skua::Runtime");
+    fatal(
+        std::string(operation) +
+        " was called outside a runtime: call it from a task, or use the function of the same name "
+        "of a skua::Runtime");
   }
   return *executor;
 }

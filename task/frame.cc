@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <vector>
 
-
 #include "skua/internal/mutex.h"
 #include "task/frame_count.h"
 

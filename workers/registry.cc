@@ -9,7 +9,8 @@ void Registry::Local::refill(Registry& registry) {
     free_ = registry.depot_.back();
     registry.depot_.pop_back();
   } else {
-    auto& chunk = registry.chunks_.emplace_back(std::make_unique<std::array<RegistrySlot, kChunk>>());
+    auto& chunk =
+        registry.chunks_.emplace_back(std::make_unique<std::array<RegistrySlot, kChunk>>());
     for (RegistrySlot& slot : *chunk) {
       slot.next_free = free_;
       free_ = &slot;

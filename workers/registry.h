@@ -9,7 +9,6 @@
 // for_each() sees a consistent set only while no worker runs tasks: shutdown stops them first.
 #pragma once
 
-
 #include <array>
 #include <cstddef>
 #include <memory>

@@ -3,10 +3,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <pthread.h>
 #include <system_error>
 #include <utility>
-
-#include <pthread.h>
 
 #include "skua/internal/check.h"
 #include "skua/status.h"
@@ -221,7 +220,8 @@ void WorkerSet::join() noexcept {
 void WorkerSet::request_shutdown() noexcept {
   Phase expected = Phase::kRunning;
   // seq_cst: unpark_all() follows; see [PARK] and [DRIVER-WAKE] for how a sleeper cannot miss it.
-  if (!phase_.compare_exchange_strong(expected, Phase::kStopping, std::memory_order_seq_cst)) return;
+  if (!phase_.compare_exchange_strong(expected, Phase::kStopping, std::memory_order_seq_cst))
+    return;
   unpark_all();
 }
 

@@ -12,8 +12,6 @@
 // there, runs to its next suspension and is destroyed there.
 #pragma once
 
-#include <absl/status/statusor.h>
-
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -21,6 +19,8 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <absl/status/statusor.h>
 
 #include "io_driver/driver.h"
 #include "scheduler/scheduler.h"
@@ -35,7 +35,7 @@ namespace skua::internal {
 struct WorkerSetOptions {
   int workers = 1;
   int global_queue_interval = 61;
-  int event_interval = 61;   // Ticks between two looks at the driver and the timers.
+  int event_interval = 61;  // Ticks between two looks at the driver and the timers.
   unsigned ring_entries = 1024;
   std::string thread_name = "skua";
   // Runs on a thread that becomes a worker (true) or ceases to be one (false).

@@ -114,7 +114,8 @@ class Runtime {
   // Threads: any, but no worker: a worker that blocks is a caller's bug, and ends the process.
   template <typename T>
   T block_on(Task<T> task) {
-    internal::JoinShare<T> share = internal::spawn_on(executor_, std::move(task), {}).release_share();
+    internal::JoinShare<T> share =
+        internal::spawn_on(executor_, std::move(task), {}).release_share();
     wait_for(share.state());
     if (share.slot().empty()) throw TaskCancelled();
     return share.slot().take();

@@ -3,9 +3,9 @@
 // Errors of the outside world: absl::Status, with the errno kept readable.
 #pragma once
 
-#include <absl/status/status.h>
-
 #include <string_view>
+
+#include <absl/status/status.h>
 
 namespace skua {
 

@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "skua/fs/file.h"
 
-#include <gtest/gtest.h>
-
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
+#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <gtest/gtest.h>
 
 #include "skua/runtime.h"
 #include "skua/spawn.h"
@@ -30,7 +29,8 @@ class FileTest : public test::RuntimeTest {
  protected:
   void SetUp() override {
     test::RuntimeTest::SetUp();
-    std::string pattern = (std::filesystem::temp_directory_path() / "skua_file_test_XXXXXX").string();
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "skua_file_test_XXXXXX").string();
     ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
     directory_ = pattern;
   }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io_driver/driver.h"
 
-#include <gtest/gtest.h>
-
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -10,20 +8,21 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
-#include <optional>
-#include <string>
-#include <thread>
-#include <utility>
-#include <vector>
-
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <memory>
+#include <optional>
+#include <string>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
 
 #include "skua/fs/file.h"
 #include "skua/runtime.h"
@@ -214,10 +213,9 @@ void refuse(long syscall_number, int error) {
   refuse(syscall_number, error);
   const auto runtime = Runtime::create({.worker_threads = 1});
   const std::string message(runtime.status().message());
-  const bool good = absl::IsFailedPrecondition(runtime.status()) &&
-                    errno_of(runtime.status()) == error &&
-                    message.find(cause) != std::string::npos &&
-                    message.find(remedy) != std::string::npos;
+  const bool good =
+      absl::IsFailedPrecondition(runtime.status()) && errno_of(runtime.status()) == error &&
+      message.find(cause) != std::string::npos && message.find(remedy) != std::string::npos;
   if (!good) std::fprintf(stderr, "status: %s\n", runtime.status().ToString().c_str());
   std::_Exit(good ? 0 : 1);
 }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "skua/runtime.h"
 
-#include <gtest/gtest.h>
-
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -12,6 +10,8 @@
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "skua/join.h"
 #include "skua/spawn.h"
@@ -480,7 +480,8 @@ TEST_F(RuntimeDeathTest, ADetachedTaskThatThrowsEndsTheProcessWithItsName) {
     spawn(throws(), {.name = "culprit"});
     for (;;) co_await yield_now();
   };
-  EXPECT_DEATH(run(main(), {.worker_threads = 1}), "detached task ended with an exception.*culprit");
+  EXPECT_DEATH(run(main(), {.worker_threads = 1}),
+               "detached task ended with an exception.*culprit");
 }
 
 }  // namespace

@@ -2,8 +2,6 @@
 //
 // Lost wake-ups. A task that is made runnable while the workers go to sleep, and that nobody sees, shows as a
 // test that never ends.
-#include <gtest/gtest.h>
-
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -11,6 +9,8 @@
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "skua/internal/atomic.h"
 #include "skua/runtime.h"

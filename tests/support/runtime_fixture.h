@@ -3,12 +3,12 @@
 // A runtime for each test, in every shape a user may choose, and a look at what the test left behind.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
+
+#include <gtest/gtest.h>
 
 #include "skua/runtime.h"
 #include "tests/support/leak_check.h"
@@ -53,8 +53,8 @@ class RuntimeTest : public testing::TestWithParam<int> {
   std::optional<Runtime> runtime_;
 };
 
-#define SKUA_TEST_ALL_RUNTIMES(suite)                                          \
-  INSTANTIATE_TEST_SUITE_P(Workers, suite, testing::Values(0, 1, 2, 8),        \
+#define SKUA_TEST_ALL_RUNTIMES(suite)                                   \
+  INSTANTIATE_TEST_SUITE_P(Workers, suite, testing::Values(0, 1, 2, 8), \
                            skua::test::RuntimeTest::name)
 
 }  // namespace skua::test

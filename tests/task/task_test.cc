@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "skua/task.h"
 
-#include <gtest/gtest.h>
-
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "skua/runtime.h"
 #include "skua/spawn.h"
@@ -165,7 +165,8 @@ Task<> awaits_twice() {
 
 TEST(TaskDeathTest, AwaitingTwiceIsReportedAsTheCallersBug) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_DEATH(run(awaits_twice(), {.worker_threads = 1}), "requirement failed: handle_ != nullptr");
+  EXPECT_DEATH(run(awaits_twice(), {.worker_threads = 1}),
+               "requirement failed: handle_ != nullptr");
 }
 
 }  // namespace

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "workers/worker_set.h"
 
-#include <gtest/gtest.h>
-
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "skua/spawn.h"
 #include "skua/task.h"

@@ -64,12 +64,12 @@ template <typename... Ts>
 
 }  // namespace skua::internal
 
-#define SKUA_INTERNAL_CHECK(kind, cond, ...)                                             \
-  do {                                                                                   \
-    if (SKUA_UNLIKELY(!(cond))) {                                                        \
-      ::skua::internal::check_failed_with(kind, #cond, __FILE__, __LINE__,               \
-                                          #__VA_ARGS__ __VA_OPT__(, ) __VA_ARGS__);      \
-    }                                                                                    \
+#define SKUA_INTERNAL_CHECK(kind, cond, ...)                                        \
+  do {                                                                              \
+    if (SKUA_UNLIKELY(!(cond))) {                                                   \
+      ::skua::internal::check_failed_with(kind, #cond, __FILE__, __LINE__,          \
+                                          #__VA_ARGS__ __VA_OPT__(, ) __VA_ARGS__); \
+    }                                                                               \
   } while (false)
 
 #define SKUA_REQUIRE(cond, ...) SKUA_INTERNAL_CHECK("requirement", cond, __VA_ARGS__)
@@ -77,9 +77,9 @@ template <typename... Ts>
 
 #ifdef NDEBUG
 // The operands stay named, so that a release build warns of nothing and evaluates nothing.
-#define SKUA_DCHECK(cond, ...)                              \
-  do {                                                      \
-    if (false) SKUA_INTERNAL_CHECK("", cond, __VA_ARGS__);  \
+#define SKUA_DCHECK(cond, ...)                             \
+  do {                                                     \
+    if (false) SKUA_INTERNAL_CHECK("", cond, __VA_ARGS__); \
   } while (false)
 #else
 #define SKUA_DCHECK(cond, ...) SKUA_CHECK(cond, __VA_ARGS__)

@@ -25,7 +25,8 @@ class ForkState final : public Waiter {
 
   // Suspends `parent` and starts its children, whose headers are constructed and not yet queued.
   // Returns what to run next. `children` outlives the fork. The thread that runs the parent, once.
-  std::coroutine_handle<> start(PromiseBase& parent, std::span<TaskHeader* const> children) noexcept;
+  std::coroutine_handle<> start(PromiseBase& parent,
+                                std::span<TaskHeader* const> children) noexcept;
 
   // One child has ended; `killed` if it has no result. Returns what to run next. *this may be gone.
   std::coroutine_handle<> child_done(bool killed) noexcept;

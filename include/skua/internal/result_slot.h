@@ -49,8 +49,7 @@ class ResultSlot {
   }
 
   void set_exception(std::exception_ptr exception) noexcept {
-    ::new (static_cast<void*>(std::addressof(exception_)))
-        std::exception_ptr(std::move(exception));
+    ::new (static_cast<void*>(std::addressof(exception_))) std::exception_ptr(std::move(exception));
     outcome_ = Outcome::kException;
   }
 

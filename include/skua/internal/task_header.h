@@ -182,8 +182,9 @@ class TaskHeader : public JoinState {
   bool killed = false;  // There is no result.
 
  private:
-  static constexpr std::uint32_t kSuspended = 1;   // Waits; a wake-up may claim it.
-  static constexpr std::uint32_t kNotified = 2;    // Woken before it had suspended, or while cancelling.
+  static constexpr std::uint32_t kSuspended = 1;  // Waits; a wake-up may claim it.
+  static constexpr std::uint32_t kNotified =
+      2;  // Woken before it had suspended, or while cancelling.
   static constexpr std::uint32_t kCancelling = 4;  // An aborter runs the cancel hook.
   static constexpr std::uint32_t kAbort = 8;       // Abort requested. Stays.
   static constexpr std::uint32_t kKill = 16;       // Destroy instead of resuming.
