@@ -34,9 +34,9 @@ std::int64_t steady_now_ns() noexcept {
 
 // --- The thread's pool ------------------------------------------------------------------------
 
-SKUA_NOINLINE void set_current_blocking_pool(BlockingPool* pool) noexcept {
+SKUA_NOINLINE BlockingPool* set_current_blocking_pool(BlockingPool* pool) noexcept {
   asm volatile("");
-  current_pool = pool;
+  return std::exchange(current_pool, pool);
 }
 
 BlockingPool& require_blocking_pool(const char* operation) noexcept {

@@ -23,8 +23,8 @@ std::uint64_t address_of(const void* pointer) noexcept {
   return reinterpret_cast<std::uint64_t>(pointer);
 }
 
-// Awaits an openat, and owns the descriptor from the completion on: if the task is destroyed between the two,
-// it is closed.
+// Awaits an openat. A descriptor that came although the task was aborted reaches the task all the same (a result
+// wins over an abort), and so its owner.
 class OpenAwaiter {
  public:
   OpenAwaiter(const char* path, int flags, unsigned mode) noexcept
@@ -58,6 +58,14 @@ Task<absl::StatusOr<FileMetadata>> statx_of(int directory, std::string path, int
   metadata.size = buffer.stx_size;
   metadata.mode = buffer.stx_mode;
   co_return metadata;
+}
+
+// Owns the descriptor until the kernel has it: if the task is aborted before the close has begun, `fd` closes it.
+Task<absl::Status> close_of(internal::UniqueFd fd) {
+  const int result = co_await IoAwaiter(IoRequest(IORING_OP_CLOSE, fd.get(), 0, 0, 0, 0));
+  fd.release();
+  if (result < 0) co_return internal::errno_to_status(-result, "close");
+  co_return absl::OkStatus();
 }
 
 }  // namespace
@@ -104,13 +112,7 @@ Task<absl::StatusOr<FileMetadata>> File::metadata() {
 
 Task<absl::Status> File::close() {
   SKUA_REQUIRE(fd_ >= 0, fd_);
-  // The descriptor is the kernel's to close from here on: a close that is cancelled is submitted again by the
-  // driver, unless this task is aborted, which leaves it to `fd`.
-  internal::UniqueFd fd(std::exchange(fd_, -1));
-  const int result = co_await IoAwaiter(IoRequest(IORING_OP_CLOSE, fd.get(), 0, 0, 0, 0));
-  fd.release();
-  if (result < 0) co_return internal::errno_to_status(-result, "close");
-  co_return absl::OkStatus();
+  return close_of(internal::UniqueFd(std::exchange(fd_, -1)));
 }
 
 Task<absl::StatusOr<FileMetadata>> fs::metadata(std::string path) {

@@ -65,7 +65,7 @@ void Driver::push(const IoRequest& request, std::uint64_t user_data, Caller call
     if (ring_->submit() == 0) continue;
     // The queue is full, and the kernel takes nothing before its completions are reaped (EBUSY, EAGAIN).
     if (caller == Caller::kHolder) {
-      reap();
+      woken_while_pushing_ += reap();
     } else if (try_hold()) {
       reap();
       release();
@@ -91,12 +91,25 @@ void Driver::flush() noexcept {
 
 // --- Completing ---------------------------------------------------------------------------------
 
+// True if -ECANCELED or -EINTR means that `op` did nothing, and was asked to.
+bool Driver::ended_by_cancel(const IoOp& op) noexcept {
+  // A close that was interrupted has closed all the same (close(2)).
+  return op.result_ == -ECANCELED ||
+         (op.result_ == -EINTR && op.request_.opcode != IORING_OP_CLOSE);
+}
+
+// True if `op` came back with nothing done, and does the same if it is submitted again.
+bool Driver::may_go_again(const IoOp& op, std::int32_t result) noexcept {
+  if (result == -ECANCELED) return true;
+  return result == -EINTR &&
+         (op.request_.opcode == IORING_OP_READ || op.request_.opcode == IORING_OP_STATX);
+}
+
 // The last completion of `op` is in. Returns the number of tasks woken.
 std::size_t Driver::finish(IoOp* op, IoOp::Phase before) noexcept {
   in_flight_.fetch_sub(1, std::memory_order_relaxed);
   TaskHeader* const task = op->task;
-  const bool cancelled =
-      before != IoOp::Phase::kInFlight && (op->result_ == -ECANCELED || op->result_ == -EINTR);
+  const bool cancelled = before != IoOp::Phase::kInFlight && ended_by_cancel(*op);
   if (cancelled) {
     task->wake_cancelled();  // [OP-DONE] *op may be gone.
   } else {
@@ -112,9 +125,8 @@ std::size_t Driver::op_completed(IoOp* op, std::int32_t result) noexcept {
     op->result_ = result;
     return 0;
   }
-  if (phase == IoOp::Phase::kInFlight && (result == -ECANCELED || result == -EINTR)) {
-    // Nobody asked: the thread that submitted it is gone, or a signal came. It has not begun, or is a read
-    // at an offset; it goes again, from this thread.
+  if (phase == IoOp::Phase::kInFlight && may_go_again(*op, result)) {
+    // Nobody asked: the thread that submitted it is gone, or a signal came. It goes again, from this thread.
     op->completions_due_ = 1;
     again_.push_back(op);
     return 0;
@@ -127,12 +139,19 @@ std::size_t Driver::op_completed(IoOp* op, std::int32_t result) noexcept {
 }
 
 // Reaping only notes what goes again: it is called to make room for a push.
-void Driver::submit_again() noexcept {
+std::size_t Driver::submit_again() noexcept {
+  std::size_t woken = 0;
   while (!again_.empty()) {
     IoOp* const op = again_.back();
     again_.pop_back();
-    push(op->request_, reinterpret_cast<std::uint64_t>(op) | kOpTag, Caller::kHolder);
+    if (op->phase_.load(std::memory_order_acquire) == IoOp::Phase::kInFlight) {
+      push(op->request_, reinterpret_cast<std::uint64_t>(op) | kOpTag, Caller::kHolder);
+    } else {
+      // Aborted meanwhile. Its cancel may be on its way, and must not be overtaken by what it is to cancel.
+      woken += op_completed(op, -ECANCELED);
+    }
   }
+  return woken;
 }
 
 std::size_t Driver::reap() noexcept {
@@ -210,10 +229,10 @@ std::size_t Driver::drain_cancels() noexcept {
 
 std::size_t Driver::poll() noexcept {
   std::size_t woken = drain_cancels();
-  submit_again();
+  woken += submit_again();
   flush();
   woken += reap();
-  return woken;
+  return woken + std::exchange(woken_while_pushing_, 0);
 }
 
 void Driver::announce_wait(std::int64_t deadline_ns) noexcept {
@@ -235,7 +254,8 @@ void Driver::arm_wake_poll(int worker) noexcept {
 std::size_t Driver::wait(int worker, std::int64_t now_ns) noexcept {
   arm_wake_poll(worker);
   std::size_t woken = drain_cancels();
-  submit_again();
+  woken += submit_again();
+  woken += std::exchange(woken_while_pushing_, 0);
   if (woken == 0) {
     const std::int64_t deadline_ns = sleeping_until_.load(std::memory_order_relaxed);
     const int result = ring_->submit_and_wait(now_ns, deadline_ns);

@@ -16,7 +16,7 @@
 //   [DRIVER-WAKE]  wake() and cancel() publish their reason, pass a full barrier and read sleeping_; the holder
 //                  stores sleeping_, passes a full barrier and reads the reasons. At least one sees the other.
 //
-// Threads that may exit must not submit: the kernel cancels what they have in flight (liburing#1595). Workers
+// Threads that may exit must not submit: what they have in flight may come back cancelled (liburing#1595). Workers
 // live as long as the ring. The one exception is the caller of block_on on a current-thread runtime; an
 // operation that comes back cancelled though nobody asked for it is therefore submitted again.
 #pragma once
@@ -110,15 +110,18 @@ class Driver {
   std::size_t op_completed(IoOp* op, std::int32_t result) noexcept;
   std::size_t finish(IoOp* op, IoOp::Phase before) noexcept;
   std::size_t drain_cancels() noexcept;
-  void submit_again() noexcept;
+  std::size_t submit_again() noexcept;
+  static bool ended_by_cancel(const IoOp& op) noexcept;
+  static bool may_go_again(const IoOp& op, std::int32_t result) noexcept;
   void interrupt() noexcept;
 
   // Constant after construction.
   const std::unique_ptr<Ring> ring_;
   const UniqueFd event_;
   // The holder.
-  std::vector<IoOp*> again_;           // To be submitted again.
-  std::vector<bool> wake_poll_armed_;  // By worker: a poll belongs to the thread that armed it.
+  std::vector<IoOp*> again_;             // To be submitted again.
+  std::size_t woken_while_pushing_ = 0;  // By reaping to make room; the holder must not sleep then.
+  std::vector<bool> wake_poll_armed_;    // By worker: a poll belongs to the thread that armed it.
   // Any thread.
   alignas(kCacheLine) std::atomic<bool> held_{false};
   alignas(kCacheLine) std::atomic<std::int64_t> sleeping_until_{kAwake};

@@ -7,8 +7,8 @@
 
 #include "blocking_pool/blocking_pool.h"
 #include "runtime/affinity.h"
+#include "runtime/seat.h"
 #include "skua/internal/check.h"
-#include "skua/internal/mutex.h"
 #include "time/clock.h"
 #include "workers/worker_set.h"
 
@@ -52,8 +52,10 @@ struct Runtime::Impl {
   // The pool goes first: its jobs may still wake tasks.
   const std::unique_ptr<internal::WorkerSet> workers;
   internal::BlockingPool pool;
-  // kCurrentThread: held by the thread that is the worker.
-  internal::Mutex here_mu;
+  // kCurrentThread.
+  internal::Seat seat;
+  // The blocking pool of the thread that is the worker now, from before; it may be a blocking thread of another runtime.
+  internal::BlockingPool* outer_pool = nullptr;
 };
 
 absl::StatusOr<std::unique_ptr<Runtime::Impl>> Runtime::Impl::create(RuntimeOptions options) {
@@ -64,16 +66,23 @@ absl::StatusOr<std::unique_ptr<Runtime::Impl>> Runtime::Impl::create(RuntimeOpti
   } else if (options.worker_threads == 0) {
     options.worker_threads = internal::usable_cpus();
   }
-  // The pool is made after the workers; they reach it through this.
-  auto pool_of_thread = std::make_shared<internal::BlockingPool*>(nullptr);
+  // Made after the workers, which reach it through this.
+  auto impl_of_thread = std::make_shared<Impl*>(nullptr);
   absl::StatusOr<std::unique_ptr<internal::WorkerSet>> workers = internal::WorkerSet::create(
       {.workers = options.worker_threads,
        .global_queue_interval = options.global_queue_interval,
        .event_interval = options.event_interval,
        .ring_entries = options.ring_entries,
        .thread_name = options.thread_name,
-       .on_thread = [pool_of_thread](bool begins) {
-         internal::set_current_blocking_pool(begins ? *pool_of_thread : nullptr);
+       .on_thread = [impl_of_thread, multi](bool begins) {
+         Impl* const self = *impl_of_thread;
+         if (multi) {
+           internal::set_current_blocking_pool(begins ? &self->pool : nullptr);
+         } else if (begins) {
+           self->outer_pool = internal::set_current_blocking_pool(&self->pool);
+         } else {
+           internal::set_current_blocking_pool(self->outer_pool);
+         }
        }});
   if (!workers.ok()) return workers.status();
   internal::Executor* const executor = workers->get();
@@ -85,7 +94,7 @@ absl::StatusOr<std::unique_ptr<Runtime::Impl>> Runtime::Impl::create(RuntimeOpti
   pool_options.on_thread_start = [executor] { internal::set_current_executor(executor); };
   auto impl =
       std::make_unique<Impl>(std::move(options), *std::move(workers), std::move(pool_options));
-  *pool_of_thread = &impl->pool;
+  *impl_of_thread = impl.get();
   if (multi) {
     if (const absl::Status status = impl->workers->start(); !status.ok()) return status;
   }
@@ -93,9 +102,15 @@ absl::StatusOr<std::unique_ptr<Runtime::Impl>> Runtime::Impl::create(RuntimeOpti
 }
 
 void Runtime::Impl::require_foreign_thread(const char* operation) const {
+  if (internal::current_driver() != nullptr) {
+    internal::fatal(
+        std::string(operation) +
+        " was called on a worker, which must not block: end a runtime on a plain thread, or "
+        "in skua::spawn_blocking");
+  }
   if (internal::current_executor() == workers.get()) {
     internal::fatal(std::string(operation) +
-                    " was called on a thread of this runtime, and would wait for itself");
+                    " was called by a blocking job of this runtime, and would wait for itself");
   }
 }
 
@@ -104,8 +119,12 @@ bool Runtime::Impl::shutdown(std::int64_t deadline_ns) {
   pool.begin_shutdown();
   bool stopped;
   if (options.flavor == Flavor::kCurrentThread) {
-    internal::MutexLock lock(&here_mu);
-    stopped = workers->run_here_until_stopped(deadline_ns);
+    internal::ThreadJoiner nobody;  // Waits for the seat alone.
+    stopped = seat.take(nobody, deadline_ns);
+    if (stopped) {
+      stopped = workers->run_here_until_stopped(deadline_ns);
+      seat.leave();
+    }
   } else {
     stopped = workers->wait_stopped(deadline_ns);
   }
@@ -155,10 +174,13 @@ void Runtime::wait_for(internal::JoinState* state) {
     joiner.wait();
     return;
   }
-  // Whoever had the turn before may have run this task to its end already, or run out of the turn before: so
-  // the joiner decides, not the lock.
-  internal::MutexLock lock(&impl_->here_mu);
-  impl_->workers->run_here(joiner);
+  while (!joiner.notified()) {
+    if (!impl_->seat.take(joiner, INT64_MAX)) continue;
+    impl_->workers->run_here(joiner);
+    impl_->seat.leave();
+    // The runtime has stopped, and has ended the task or is about to say so.
+    joiner.wait();
+  }
 }
 
 RuntimeMetrics Runtime::metrics() const {

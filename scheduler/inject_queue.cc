@@ -17,10 +17,8 @@ void InjectQueue::push_batch(Access& access, std::span<TaskHeader* const> tasks)
   }
 }
 
-std::size_t InjectQueue::pop_batch(Access& access, std::span<TaskHeader*> out) noexcept {
-  const std::size_t count = queue_.try_dequeue_bulk(access.consumer_, out.data(), out.size());
-  if (count > 0) pending_.fetch_sub(count, std::memory_order_seq_cst);
-  return count;
+std::size_t InjectQueue::take_batch(Access& access, std::span<TaskHeader*> out) noexcept {
+  return queue_.try_dequeue_bulk(access.consumer_, out.data(), out.size());
 }
 
 }  // namespace skua::internal

@@ -45,7 +45,15 @@ class InjectQueue {
   // Owner of `access` only.
   void push_batch(Access& access, std::span<TaskHeader* const> tasks) noexcept;
   // Takes up to out.size() tasks and returns how many. Owner of `access` only.
-  [[nodiscard]] std::size_t pop_batch(Access& access, std::span<TaskHeader*> out) noexcept;
+  [[nodiscard]] std::size_t pop_batch(Access& access, std::span<TaskHeader*> out) noexcept {
+    const std::size_t count = take_batch(access, out);
+    if (count > 0) settle(count);
+    return count;
+  }
+  // The same in two steps: until settle() the tasks count as pending, so that nobody falls asleep before they
+  // stand where a thief finds them. Owner of `access` only.
+  [[nodiscard]] std::size_t take_batch(Access& access, std::span<TaskHeader*> out) noexcept;
+  void settle(std::size_t count) noexcept { pending_.fetch_sub(count, std::memory_order_seq_cst); }
 
   // Tasks in the queue or on their way into it. Any thread.
   std::size_t pending() const noexcept {

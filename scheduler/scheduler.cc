@@ -52,10 +52,11 @@ TaskHeader* Scheduler::from_injector(Local& local) noexcept {
                                      std::min<std::size_t>(local.ring.room(), kInjectorBatchMax));
   std::array<TaskHeader*, kInjectorBatchMax> batch;
   const std::size_t count =
-      injector_.pop_batch(local.access, std::span(batch).first(std::max<std::size_t>(share, 1)));
+      injector_.take_batch(local.access, std::span(batch).first(std::max<std::size_t>(share, 1)));
   if (count == 0) return nullptr;
   WorkerCounters::add(local.counters.injector_takes, count);
   for (std::size_t i = 1; i < count; ++i) append(local, batch[i]);
+  injector_.settle(count);
   return batch[0];
 }
 

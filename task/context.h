@@ -13,6 +13,7 @@ namespace skua::internal {
 struct Context {
   Executor* executor = nullptr;  // Set while the thread is a worker.
   std::coroutine_handle<> next;  // Left by set_trampoline().
+  bool killing = false;          // The frames of an aborted task are being destroyed.
 
   // Resumes `handle`, then whatever it leaves to the trampoline.
   void resume(std::coroutine_handle<> handle) {

@@ -43,11 +43,9 @@ std::coroutine_handle<> ForkState::child_done(bool killed) noexcept {
   return std::noop_coroutine();
 }
 
-// Any of them may have ended already: its header is ours until the last one has, and that cannot wake the
-// parent before this hook returns.
-CancelOutcome ForkState::cancel_children(Waiter* waiter) noexcept {
-  auto* const fork = static_cast<ForkState*>(waiter);
-  for (TaskHeader* child : fork->children_) child->abort();
+// TaskHeader::run_cancel() does the work of a hook itself, without recursion.
+CancelOutcome ForkState::no_hook(Waiter*) noexcept {
+  SKUA_CHECK(false);
   return CancelOutcome::kPending;
 }
 
@@ -55,9 +53,10 @@ std::coroutine_handle<> finish_head(TaskHeader* task) noexcept {
   if (task->kind == TaskKind::kForked) return task->fork->child_done(task->killed);
   Executor* const executor = task->executor;
   if (task->registry_slot != nullptr) executor->retire(task);
-  executor->task_ended();
+  const bool draining = executor->task_ended();
   // What a task throws while it is being aborted is nobody's fault either.
   task->complete(task->threw && !task->abort_requested());  // *task may be gone.
+  if (draining) executor->task_drained();
   return std::noop_coroutine();
 }
 

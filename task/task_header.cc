@@ -2,11 +2,13 @@
 #include "skua/internal/task_header.h"
 
 #include <cstring>
+#include <exception>
 #include <string>
 
 #include "base/futex.h"
 #include "skua/internal/check.h"
 #include "skua/internal/executor.h"
+#include "skua/internal/fork.h"
 #include "skua/internal/promise_base.h"
 #include "task/context.h"
 
@@ -17,15 +19,34 @@ static_assert(sizeof(void*) == 8, "Skua packs tags into 64-bit pointers");
 // --- ThreadJoiner -----------------------------------------------------------------------------
 
 void ThreadJoiner::wait() noexcept {
-  while (word_.load(std::memory_order_acquire) == 0) futex_wait(&word_, 0);
+  for (;;) {
+    const std::uint32_t seen = word_.load(std::memory_order_acquire);
+    if ((seen & kDone) != 0) return;
+    futex_wait(&word_, seen);
+  }
+}
+
+void ThreadJoiner::wait_for_turn(std::int64_t deadline_ns) noexcept {
+  while (word_.load(std::memory_order_acquire) == 0) {
+    if (deadline_ns == INT64_MAX) {
+      futex_wait(&word_, 0);
+    } else if (!futex_wait_until(&word_, 0, deadline_ns)) {
+      return;
+    }
+  }
 }
 
 void ThreadJoiner::notify() noexcept {
-  // Once the word is set, the owner may return and *this be gone. The futex call then works on an address
+  // Once the bit is set, the owner may return and *this be gone. The futex call then works on an address
   // alone, where the kernel is free to find nobody waiting.
   std::atomic<std::uint32_t>* const word = &word_;
-  word->store(1, std::memory_order_release);
+  word->fetch_or(kDone, std::memory_order_release);
   futex_wake_one(word);
+}
+
+void ThreadJoiner::give_turn() noexcept {
+  word_.fetch_or(kTurn, std::memory_order_release);
+  futex_wake_one(&word_);
 }
 
 // --- JoinState --------------------------------------------------------------------------------
@@ -50,6 +71,8 @@ void JoinState::complete(bool threw) noexcept {
 }
 
 void JoinState::drop_handle() noexcept {
+  // Dropped because its owner was aborted or is failing already: what the task throws must not end the process.
+  if (this_context().killing || std::uncaught_exceptions() > 0) abandoned = true;
   if (join.exchange(kDetached, std::memory_order_acq_rel) == kComplete) vtable->release(this);
 }
 
@@ -164,24 +187,54 @@ void TaskHeader::wake_cancelled() noexcept {
 }
 
 void TaskHeader::abort() noexcept {
+  if (start_abort()) run_cancel();
+}
+
+// Requests the abort. True: the task was suspended and is kept from resuming now; the caller runs its cancel hook.
+bool TaskHeader::start_abort() noexcept {
   std::uint32_t state = state_.load(std::memory_order_relaxed);
   for (;;) {
-    if ((state & kAbort) != 0) return;
+    if ((state & kAbort) != 0) return false;
     const bool suspended = (state & kSuspended) != 0;
     const std::uint32_t next =
         suspended ? ((state & ~kSuspended) | kAbort | kCancelling) : (state | kAbort);
     if (state_.compare_exchange_weak(state, next, std::memory_order_acq_rel,
                                      std::memory_order_relaxed)) {
-      if (suspended) run_cancel();
-      return;
+      return suspended;  // [ABORT]
     }
   }
 }
 
-// The task is kept from resuming (kCancelling), so its waiter stays.
+// Cancels what the task waits on. A fork waits on its children, which are aborted first, depth first and in a loop:
+// trees may be deeper than a stack. A parent is kept from resuming until all its children are marked, for that is
+// what keeps their headers.
 void TaskHeader::run_cancel() noexcept {
+  ForkState* fork = ForkState::of(waiting_on);
+  if (fork == nullptr) {
+    end_cancel(waiting_on->cancel(waiting_on));
+    return;
+  }
+  while (fork != nullptr) {
+    if (TaskHeader* const child = fork->next_to_cancel()) {
+      if (!child->start_abort()) continue;
+      if (ForkState* const inner = ForkState::of(child->waiting_on)) {
+        inner->set_cancelled_from(fork);
+        fork = inner;
+      } else {
+        child->end_cancel(child->waiting_on->cancel(child->waiting_on));
+      }
+    } else {
+      ForkState* const done = fork;
+      fork = done->cancelled_from();
+      done->task->end_cancel(CancelOutcome::kPending);  // *done may be gone.
+    }
+  }
+}
+
+// The hook has run: the task may go on, to be destroyed or to wait for its wake-up. *this may be gone.
+void TaskHeader::end_cancel(CancelOutcome outcome) noexcept {
   Executor* const home = executor;
-  if (waiting_on->cancel(waiting_on) == CancelOutcome::kUnlinked) {
+  if (outcome == CancelOutcome::kUnlinked) {
     const std::uint32_t before = state_.exchange(kAbort | kKill, std::memory_order_acq_rel);
     SKUA_CHECK((before & kNotified) == 0, before);
     home->schedule(this);
@@ -195,7 +248,7 @@ void TaskHeader::run_cancel() noexcept {
     if (state_.compare_exchange_weak(state, next, std::memory_order_acq_rel,
                                      std::memory_order_acquire)) {
       if (notified) home->schedule(this);
-      return;  // *this may be gone.
+      return;
     }
   }
 }
@@ -225,12 +278,14 @@ void TaskHeader::run_aborted() noexcept {
 
 void TaskHeader::kill() noexcept {
   killed = true;
+  this_context().killing = true;
   PromiseBase* frame = &PromiseBase::of(resume);
   while (frame != nullptr) {
     PromiseBase* const parent = frame->parent;
     frame->handle().destroy();
     frame = parent;
   }
+  this_context().killing = false;
   this_context().resume(finish_head(this));
 }
 

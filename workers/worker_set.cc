@@ -7,12 +7,16 @@
 #include <system_error>
 #include <utility>
 
+#include "base/futex.h"
 #include "skua/internal/check.h"
 #include "skua/status.h"
 #include "time/clock.h"
 
 namespace skua::internal {
 namespace {
+
+// In visitors_: the destructor waits for them.
+constexpr std::uint32_t kAwaited = 1u << 31;
 
 thread_local constinit Worker* worker_of_thread = nullptr;
 
@@ -29,8 +33,9 @@ Worker::Worker(WorkerSet& set, int id)
     : set_(set), id_(id), timers_(now_ns(), &WorkerSet::earlier_deadline, &set) {}
 
 void Worker::install() noexcept {
-  SKUA_REQUIRE(worker_of_thread == nullptr);  // A worker cannot block on a runtime.
+  SKUA_CHECK(worker_of_thread == nullptr);  // The runtime lets no worker block.
   worker_of_thread = this;
+  outer_executor_ = current_executor();
   set_current_executor(&set_);
   set_current_driver(set_.driver_.get());
   set_current_timer_queue(&timers_);
@@ -41,7 +46,7 @@ void Worker::uninstall() noexcept {
   set_.options_.on_thread(false);
   set_current_timer_queue(nullptr);
   set_current_driver(nullptr);
-  set_current_executor(nullptr);
+  set_current_executor(outer_executor_);
   worker_of_thread = nullptr;
 }
 
@@ -151,6 +156,7 @@ WorkerSet::WorkerSet(WorkerSetOptions options, std::unique_ptr<Driver> driver)
 }
 
 WorkerSet::~WorkerSet() {
+  wait_for_visitors();
   SKUA_CHECK(threads_.empty());
   const std::int64_t left = live_tasks();
   SKUA_CHECK(left == 0, left);
@@ -305,11 +311,31 @@ void WorkerSet::unpark_all() noexcept {
   for (auto& worker : workers_) worker->parker_.unpark(*driver_);
 }
 
+// Once the task is queued, a worker may run it to its end, and it may be the last one: *this stays until the visitor
+// has left.
+void WorkerSet::push_from_outside(TaskHeader* task) noexcept {
+  visitors_.fetch_add(1, std::memory_order_relaxed);  // Published with the task.
+  unpark(scheduler_.push_injector(task));
+  // [VISIT] Whoever finds kAwaited set was the last: the futex call uses the address alone.
+  if (visitors_.fetch_sub(1, std::memory_order_acq_rel) == (kAwaited | 1)) {
+    futex_wake_one(&visitors_);
+  }
+}
+
+void WorkerSet::wait_for_visitors() noexcept {
+  visitors_.fetch_or(kAwaited, std::memory_order_acq_rel);
+  for (;;) {
+    const std::uint32_t seen = visitors_.load(std::memory_order_acquire);  // [VISIT]
+    if (seen == kAwaited) return;
+    futex_wait(&visitors_, seen);
+  }
+}
+
 void WorkerSet::schedule(TaskHeader* task) noexcept {
   if (Worker* const worker = current_worker()) {
     unpark(scheduler_.push_slot(worker->id_, task));
   } else {
-    unpark(scheduler_.push_injector(task));
+    push_from_outside(task);
   }
 }
 
@@ -332,7 +358,7 @@ bool WorkerSet::schedule_spawned(TaskHeader* task) noexcept {
     outside_spawns_.fetch_sub(2, std::memory_order_relaxed);  // Not taken, so not counted.
     return false;
   }
-  unpark(scheduler_.push_injector(task));
+  push_from_outside(task);
   return true;
 }
 
@@ -344,12 +370,13 @@ void WorkerSet::retire(TaskHeader* task) noexcept {
   current_worker()->registry_.retire(registry_, task);
 }
 
-void WorkerSet::task_ended() noexcept {
+bool WorkerSet::task_ended() noexcept {
   WorkerCounters::add(scheduler_.counters(current_worker()->id_).ended);
-  if (SKUA_UNLIKELY(phase() == Phase::kDraining) &&
-      remaining_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-    finish_drain();
-  }
+  return phase() == Phase::kDraining;
+}
+
+void WorkerSet::task_drained() noexcept {
+  if (remaining_.fetch_sub(1, std::memory_order_acq_rel) == 1) finish_drain();
 }
 
 // --- WorkerSet: timers ------------------------------------------------------------------------------

@@ -78,6 +78,8 @@ class Worker {
   const int id_;
   // Owner only.
   Registry::Local registry_;
+  // What the thread was before: a blocking job may run a current-thread runtime.
+  Executor* outer_executor_ = nullptr;
   // Any thread.
   TimerQueue timers_;
   Parker parker_;
@@ -115,7 +117,8 @@ class WorkerSet final : public Executor {
   [[nodiscard]] bool schedule_spawned(TaskHeader* task) noexcept override;
   void enrol(TaskHeader* task) noexcept override;
   void retire(TaskHeader* task) noexcept override;
-  void task_ended() noexcept override;
+  [[nodiscard]] bool task_ended() noexcept override;
+  void task_drained() noexcept override;
 
   Scheduler& scheduler() noexcept { return scheduler_; }
   const Scheduler& scheduler() const noexcept { return scheduler_; }
@@ -133,6 +136,8 @@ class WorkerSet final : public Executor {
   static void earlier_deadline(void* set, std::int64_t deadline_ns) noexcept;
   Worker* current_worker() const noexcept;
   void unpark(int worker) noexcept;
+  void push_from_outside(TaskHeader* task) noexcept;
+  void wait_for_visitors() noexcept;
   void unpark_all() noexcept;
   std::int64_t earliest_deadline() const noexcept;
   bool fire_timers(std::int64_t now_ns) noexcept;
@@ -157,6 +162,9 @@ class WorkerSet final : public Executor {
   alignas(kCacheLine) std::atomic<std::uint64_t> outside_spawns_{0};
   // Nobody sleeps longer: the deadline of run_here_until_stopped(). The one worker.
   std::int64_t sleep_limit_ns_ = INT64_MAX;
+  // Threads that are no workers and are inside schedule() or schedule_spawned(): what they have queued may be the
+  // last task, so the set is not destroyed under their feet. See leave().
+  alignas(kCacheLine) std::atomic<std::uint32_t> visitors_{0};
   // Tasks left while draining.
   alignas(kCacheLine) std::atomic<std::int64_t> remaining_{0};
   Mutex drain_mu_;

@@ -133,12 +133,9 @@ class JoinWaiter : public Waiter {
  private:
   static CancelOutcome cancel_join(Waiter* waiter) noexcept {
     auto* const self = static_cast<JoinWaiter*>(waiter);
-    JoinState* const state = self->share_.state();
-    if (!state->clear_joiner(reinterpret_cast<std::uintptr_t>(self->task))) {
-      return CancelOutcome::kPending;
-    }
-    state->abandoned = true;  // Published by drop_handle()'s exchange of the word.
-    return CancelOutcome::kUnlinked;
+    const auto joiner = reinterpret_cast<std::uintptr_t>(self->task);
+    return self->share_.state()->clear_joiner(joiner) ? CancelOutcome::kUnlinked
+                                                      : CancelOutcome::kPending;
   }
 };
 
@@ -162,8 +159,9 @@ class [[nodiscard]] ResultAwaiter final : public JoinWaiter<T> {
 }  // namespace internal
 
 // Owns the result of a spawned task. Move-only. Awaited once, as an rvalue. Dropping it detaches the task:
-// it runs on, its result is dropped, and an exception that it then throws ends the process with its name.
-// (What it had thrown before the handle was dropped is dropped with the handle.)
+// it runs on, its result is dropped, and an exception that it then throws ends the process with its name. Not so if
+// the handle is dropped because its owner was aborted, or while an exception unwinds; and what the task had thrown
+// before the handle was dropped is dropped with the handle.
 //
 // Threads: one owner at a time; a handle may move between threads and runtimes, and outlive its runtime.
 template <typename T>

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <string>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -153,6 +154,20 @@ TEST_P(FileTest, TheErrorOfACloseIsReported) {
     co_return errno_of(status);
   };
   EXPECT_EQ(runtime().block_on(main()), EBADF);
+}
+
+TEST_P(FileTest, ACloseNeedsTheFileNoMore) {
+  const auto main = [](std::string path) -> Task<> {
+    auto file = std::make_unique<File>(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    Task<absl::Status> closing = file->close();
+    file.reset();
+    const absl::Status status = co_await std::move(closing);
+    EXPECT_TRUE(status.ok());
+    File other(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    const Task<absl::Status> never_awaited = other.close();
+    EXPECT_EQ(other.fd(), -1);
+  };
+  runtime().block_on(main(make_file("closed", "x")));
 }
 
 // Wherever the abort meets the open, its descriptor is closed: by the task that got it, or because there is none.

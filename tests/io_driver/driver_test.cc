@@ -191,6 +191,38 @@ TEST(DriverThreadTest, AnOperationOutlivesTheThreadThatSubmittedIt) {
   ::close(pipe[1]);
 }
 
+// A read whose submitter is gone comes back cancelled, and is to be submitted again; before that its task is
+// aborted. The cancel must not be sent before the read, which would then never end.
+TEST(DriverThreadTest, AnAbortEndsAnOperationThatIsToBeSubmittedAgain) {
+  std::array<int, 2> pipe;
+  ASSERT_EQ(::pipe2(pipe.data(), O_CLOEXEC), 0);
+  {
+    Runtime runtime({.flavor = Flavor::kCurrentThread});
+    std::thread submitter([&] {
+      const auto submit = [](int fd) -> Task<> {
+        spawn([](int pipe_fd) -> Task<> { co_await read_pipe(pipe_fd); }(fd));
+        co_await sleep_for(5ms);
+      };
+      runtime.block_on(submit(pipe[0]));
+    });
+    submitter.join();
+    // The poll that the read waits by fires, finds its thread gone, and comes back as cancelled.
+    char byte = 1;
+    ASSERT_EQ(::write(pipe[1], &byte, 1), 1);
+    ASSERT_EQ(::read(pipe[0], &byte, 1), 1);
+    // Reaps that, and ends at once.
+    const auto once = []() -> Task<bool> {
+      const absl::StatusOr<File> file = co_await File::open("/dev/null");
+      co_return file.ok();
+    };
+    EXPECT_TRUE(runtime.block_on(once()));
+    EXPECT_TRUE(runtime.shutdown(1min));
+    EXPECT_EQ(runtime.metrics().io_in_flight, 0);
+  }
+  ::close(pipe[0]);
+  ::close(pipe[1]);
+}
+
 // --- io_uring refused -------------------------------------------------------------------------------
 
 // From here on `syscall` fails with `error`, in this thread and what it starts.

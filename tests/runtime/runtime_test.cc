@@ -298,6 +298,58 @@ TEST_P(RuntimeTest, AbortsAForkedTree) {
   runtime().block_on(main(tree));
 }
 
+Task<> nest(int depth, Semaphore* never, std::atomic<int>* begun) {
+  if (depth == 0) {
+    begun->store(1);
+    [[maybe_unused]] const auto permit = co_await never->acquire();
+    co_return;
+  }
+  co_await when_all(nest(depth - 1, never, begun));
+}
+
+// The forks are nested deeper than any stack could follow.
+TEST_P(RuntimeTest, AbortsForksNestedAHundredThousandDeep) {
+  const auto main = []() -> Task<> {
+    Semaphore never(0);
+    std::atomic<int> begun{0};
+    JoinHandle<void> handle = spawn(nest(100'000, &never, &begun));
+    while (begun.load() == 0) co_await yield_now();
+    handle.abort();
+    const JoinResult<void> result = co_await std::move(handle).result();
+    EXPECT_TRUE(result.cancelled());
+  };
+  runtime().block_on(main());
+}
+
+// What fails while its owner is failing or being aborted already does not end the process.
+TEST_P(RuntimeTest, AHandleDroppedByAFailureOrAnAbortIsNoDetaching) {
+  const auto fails_late = [](Semaphore* go) -> Task<> {
+    [[maybe_unused]] const auto permit = co_await go->acquire();
+    throw std::runtime_error("late");
+  };
+  const auto owner = [](decltype(fails_late) task, Semaphore* go, bool fail) -> Task<> {
+    const JoinHandle<void> first = spawn(task(go));
+    if (fail) throw std::runtime_error("owner");
+    co_await sleep_for(1h);
+  };
+  const auto main = [](decltype(owner) make, decltype(fails_late) task) -> Task<> {
+    Semaphore go(0);
+    JoinHandle<void> failing = spawn(make(task, &go, true));
+    const JoinResult<void> failed = co_await std::move(failing).result();
+    EXPECT_NE(failed.exception(), nullptr);
+    JoinHandle<void> aborted = spawn(make(task, &go, false));
+    for (int i = 0; i < 20; ++i) co_await yield_now();
+    aborted.abort();
+    const JoinResult<void> gone = co_await std::move(aborted).result();
+    EXPECT_TRUE(gone.cancelled());
+    go.add_permits(2);
+    for (int i = 0; i < 100; ++i) co_await yield_now();
+    co_await sleep_for(2ms);
+    [[maybe_unused]] const auto both = co_await go.acquire();
+  };
+  runtime().block_on(main(owner, fails_late));
+}
+
 // --- Ending ----------------------------------------------------------------------------------------
 
 TEST_P(RuntimeTest, ShutdownEndsTasksThatWait) {

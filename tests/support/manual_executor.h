@@ -40,7 +40,11 @@ class ManualExecutor final : public internal::Executor {
     task->registry_slot = reinterpret_cast<internal::RegistrySlot*>(this);  // Anything but nullptr.
   }
   void retire(internal::TaskHeader* task) noexcept override { retired.push_back(task); }
-  void task_ended() noexcept override { ended_.fetch_add(1, std::memory_order_release); }
+  bool task_ended() noexcept override {
+    ended_.fetch_add(1, std::memory_order_release);
+    return false;
+  }
+  void task_drained() noexcept override {}
 
   bool run_one() {
     internal::TaskHeader* task = nullptr;

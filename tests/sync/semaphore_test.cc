@@ -41,7 +41,11 @@ class ManualExecutor final : public Executor {
   }
   void enrol(TaskHeader*) noexcept override {}
   void retire(TaskHeader*) noexcept override {}
-  void task_ended() noexcept override { ended_.fetch_add(1, std::memory_order_relaxed); }
+  bool task_ended() noexcept override {
+    ended_.fetch_add(1, std::memory_order_relaxed);
+    return false;
+  }
+  void task_drained() noexcept override {}
 
   bool run_one() {
     TaskHeader* task = nullptr;

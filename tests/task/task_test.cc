@@ -116,6 +116,19 @@ TEST_P(TaskTest, IsGoneWithItsParametersBeforeTheAwaiterGoesOn) {
                                            "outer local"}));
 }
 
+struct ThrowsAtTheEnd {
+  ~ThrowsAtTheEnd() noexcept(false) { throw std::runtime_error("destructor"); }
+};
+
+Task<std::string> returns_and_then_throws() {
+  const ThrowsAtTheEnd at_the_end;
+  co_return std::string(1000, 'x');
+}
+
+TEST_P(TaskTest, AnExceptionAfterTheReturnReplacesTheValue) {
+  EXPECT_THROW(runtime().block_on(returns_and_then_throws()), std::runtime_error);
+}
+
 TEST_P(TaskTest, MovesAndKnowsWhetherItIsEmpty) {
   Task<int> task = forty_two();
   Task<int> other = std::move(task);

@@ -43,7 +43,8 @@ class ManualExecutor final : public Executor {
   }
   void enrol(TaskHeader*) noexcept override {}
   void retire(TaskHeader*) noexcept override {}
-  void task_ended() noexcept override {}
+  bool task_ended() noexcept override { return false; }
+  void task_drained() noexcept override {}
 
   TaskHeader* pop() {
     std::lock_guard<std::mutex> lock(mu_);

@@ -97,7 +97,7 @@ class File {
   Task<absl::StatusOr<FileMetadata>> metadata();
 
   // Closes the file and says what close(2) says: on some file systems the first report of a failed write. The
-  // descriptor is gone either way.
+  // descriptor is gone either way, and belongs to the returned task from the call on: the File may go.
   //
   // Cancellation: safe; the file is closed.
   Task<absl::Status> close();

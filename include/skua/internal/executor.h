@@ -28,8 +28,10 @@ class Executor {
   virtual void enrol(TaskHeader* task) noexcept = 0;
   // Forgets an enrolled task that ends. The worker that runs it.
   virtual void retire(TaskHeader* task) noexcept = 0;
-  // A spawned task has ended; called before its joiner is woken. The worker that ran it.
-  virtual void task_ended() noexcept = 0;
+  // A spawned task has ended; called before its joiner is woken, so that the joiner finds it counted. True: the
+  // runtime is shutting down, and wants to hear task_drained() when the joiner knows. The worker that ran it.
+  [[nodiscard]] virtual bool task_ended() noexcept = 0;
+  virtual void task_drained() noexcept = 0;
 
  protected:
   ~Executor() = default;

@@ -21,7 +21,7 @@ namespace skua::internal {
 
 class ForkState final : public Waiter {
  public:
-  ForkState() noexcept : Waiter(&cancel_children) {}
+  ForkState() noexcept : Waiter(&no_hook) {}
 
   // Suspends `parent` and starts its children, whose headers are constructed and not yet queued.
   // Returns what to run next. `children` outlives the fork. The thread that runs the parent, once.
@@ -31,8 +31,24 @@ class ForkState final : public Waiter {
   // One child has ended; `killed` if it has no result. Returns what to run next. *this may be gone.
   std::coroutine_handle<> child_done(bool killed) noexcept;
 
+  // --- For TaskHeader::run_cancel(), while it keeps the parent from resuming. ---
+
+  // The fork that `waiter` is, or nullptr if it is something else.
+  static ForkState* of(Waiter* waiter) noexcept {
+    return waiter->cancel == &no_hook ? static_cast<ForkState*>(waiter) : nullptr;
+  }
+  // Each child once, then nullptr. Any of them may have ended already: its header is ours until the last one has,
+  // and that cannot wake the parent now.
+  TaskHeader* next_to_cancel() noexcept {
+    return next_to_cancel_ < children_.size() ? children_[next_to_cancel_++] : nullptr;
+  }
+  // The fork that this one is a descendant of, and that goes on when this one is through.
+  ForkState* cancelled_from() const noexcept { return cancelled_from_; }
+  void set_cancelled_from(ForkState* fork) noexcept { cancelled_from_ = fork; }
+
  private:
-  static CancelOutcome cancel_children(Waiter* waiter) noexcept;
+  // Never called: marks a waiter as a fork.
+  static CancelOutcome no_hook(Waiter* waiter) noexcept;
 
   // Constant after start().
   PromiseBase* parent_ = nullptr;
@@ -40,6 +56,9 @@ class ForkState final : public Waiter {
   // Any child.
   std::atomic<std::size_t> remaining_{0};
   std::atomic<bool> any_killed_{false};
+  // The one aborter.
+  std::size_t next_to_cancel_ = 0;
+  ForkState* cancelled_from_ = nullptr;
 };
 
 }  // namespace skua::internal

@@ -48,7 +48,9 @@ class ResultSlot {
     outcome_ = Outcome::kValue;
   }
 
+  // A value may stand there already: a local's destructor threw after the co_return.
   void set_exception(std::exception_ptr exception) noexcept {
+    clear();
     ::new (static_cast<void*>(std::addressof(exception_))) std::exception_ptr(std::move(exception));
     outcome_ = Outcome::kException;
   }

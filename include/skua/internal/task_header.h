@@ -56,11 +56,18 @@ class alignas(8) ThreadJoiner {
  public:
   // Blocks until notify(). Owner only.
   void wait() noexcept;
-  bool notified() const noexcept { return word_.load(std::memory_order_acquire) != 0; }
-  // Any thread, once. *this may be gone.
+  // Blocks until notify(), give_turn() or `deadline_ns` (CLOCK_MONOTONIC; INT64_MAX: none). Owner only.
+  void wait_for_turn(std::int64_t deadline_ns) noexcept;
+  bool notified() const noexcept { return (word_.load(std::memory_order_acquire) & kDone) != 0; }
+  bool has_turn() const noexcept { return (word_.load(std::memory_order_acquire) & kTurn) != 0; }
+  // The task has ended. Any thread, once. *this may be gone.
   void notify() noexcept;
+  // The owner may be the worker now; see runtime/seat.h. Any thread that keeps *this alive, once.
+  void give_turn() noexcept;
 
  private:
+  static constexpr std::uint32_t kDone = 1;
+  static constexpr std::uint32_t kTurn = 2;
   std::atomic<std::uint32_t> word_{0};
 };
 
@@ -103,8 +110,8 @@ struct JoinState {
   const JoinVTable* vtable;
   std::uint64_t id = 0;
   const char* name = nullptr;  // Owned; nullptr: none. See set_name().
-  // Set by a joiner that was aborted while it waited, before it drops the handle: what the task throws then is
-  // nobody's fault, and does not end the process.
+  // Set before the handle is dropped if it is dropped because its owner was aborted, or while an exception
+  // unwinds: what the task throws then does not end the process.
   bool abandoned = false;
   void set_name(const char* text, std::size_t size);
   void free_name() noexcept;
@@ -192,7 +199,9 @@ class TaskHeader : public JoinState {
   SKUA_COLD bool commit_suspend_slow() noexcept;
   SKUA_COLD void enrol() noexcept;
   SKUA_COLD void run_aborted() noexcept;
+  [[nodiscard]] bool start_abort() noexcept;
   void run_cancel() noexcept;
+  void end_cancel(CancelOutcome outcome) noexcept;
   void kill() noexcept;
 
   std::atomic<std::uint32_t> state_{0};
