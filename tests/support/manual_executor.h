@@ -21,7 +21,7 @@
 
 namespace skua::test {
 
-// Runs nothing by itself: the test does, on one thread. Any thread may schedule.
+// Runs nothing by itself: the test does, on one thread or on several.
 class ManualExecutor final : public internal::Executor {
  public:
   void schedule(internal::TaskHeader* task) noexcept override {
@@ -36,26 +36,32 @@ class ManualExecutor final : public internal::Executor {
     return true;
   }
   void enrol(internal::TaskHeader* task) noexcept override {
-    enrolled.push_back(task);
     task->registry_slot = reinterpret_cast<internal::RegistrySlot*>(this);  // Anything but nullptr.
+    std::lock_guard<std::mutex> lock(mu_);
+    enrolled.push_back(task);
   }
-  void retire(internal::TaskHeader* task) noexcept override { retired.push_back(task); }
+  void retire(internal::TaskHeader* task) noexcept override {
+    std::lock_guard<std::mutex> lock(mu_);
+    retired.push_back(task);
+  }
   bool task_ended() noexcept override {
     ended_.fetch_add(1, std::memory_order_release);
     return false;
   }
   void task_drained() noexcept override {}
 
+  // The next task, or nullptr.
+  internal::TaskHeader* pop() {
+    std::lock_guard<std::mutex> lock(mu_);
+    if (ready_.empty()) return nullptr;
+    internal::TaskHeader* const task = ready_.front();
+    ready_.pop_front();
+    return task;
+  }
   bool run_one() {
-    internal::TaskHeader* task = nullptr;
-    {
-      std::lock_guard<std::mutex> lock(mu_);
-      if (ready_.empty()) return false;
-      task = ready_.front();
-      ready_.pop_front();
-    }
-    task->run();
-    return true;
+    internal::TaskHeader* const task = pop();
+    if (task != nullptr) task->run();
+    return task != nullptr;
   }
   void drain() {
     while (run_one()) {
@@ -67,7 +73,7 @@ class ManualExecutor final : public internal::Executor {
   }
   std::size_t ended() const { return ended_.load(std::memory_order_acquire); }
 
-  // The running thread only.
+  // While nobody runs tasks.
   bool refuses = false;
   std::vector<internal::TaskHeader*> enrolled;
   std::vector<internal::TaskHeader*> retired;

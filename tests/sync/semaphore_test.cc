@@ -4,9 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -15,60 +13,16 @@
 
 #include <gtest/gtest.h>
 
-#include "skua/internal/executor.h"
 #include "skua/internal/task_header.h"
 #include "skua/spawn.h"
 #include "skua/task.h"
+#include "tests/support/manual_executor.h"
 
 namespace skua {
 namespace {
 
-using internal::Executor;
 using internal::TaskHeader;
-
-// Runs nothing by itself: the test drains the queue, on one thread or on several.
-class ManualExecutor final : public Executor {
- public:
-  void schedule(TaskHeader* task) noexcept override {
-    std::lock_guard<std::mutex> lock(mu_);
-    ready_.push_back(task);
-  }
-  void schedule_yielded(TaskHeader* task) noexcept override { schedule(task); }
-  void schedule_forked(TaskHeader* task) noexcept override { schedule(task); }
-  bool schedule_spawned(TaskHeader* task) noexcept override {
-    schedule(task);
-    return true;
-  }
-  void enrol(TaskHeader*) noexcept override {}
-  void retire(TaskHeader*) noexcept override {}
-  bool task_ended() noexcept override {
-    ended_.fetch_add(1, std::memory_order_relaxed);
-    return false;
-  }
-  void task_drained() noexcept override {}
-
-  bool run_one() {
-    TaskHeader* task = nullptr;
-    {
-      std::lock_guard<std::mutex> lock(mu_);
-      if (ready_.empty()) return false;
-      task = ready_.front();
-      ready_.pop_front();
-    }
-    task->run();
-    return true;
-  }
-  void drain() {
-    while (run_one()) {
-    }
-  }
-  std::size_t ended() const { return ended_.load(std::memory_order_relaxed); }
-
- private:
-  std::mutex mu_;
-  std::deque<TaskHeader*> ready_;
-  std::atomic<std::size_t> ended_{0};
-};
+using test::ManualExecutor;
 
 class SemaphoreTest : public testing::Test {
  protected:

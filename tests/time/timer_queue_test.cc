@@ -9,7 +9,6 @@
 #include <deque>
 #include <limits>
 #include <memory>
-#include <mutex>
 #include <ratio>
 #include <thread>
 #include <vector>
@@ -21,6 +20,7 @@
 #include "skua/spawn.h"
 #include "skua/task.h"
 #include "skua/time.h"
+#include "tests/support/manual_executor.h"
 #include "time/clock.h"
 
 namespace skua::internal {
@@ -28,43 +28,7 @@ namespace {
 
 constexpr std::int64_t kMs = 1'000'000;
 
-// Runs nothing by itself: the test drains the queue.
-class ManualExecutor final : public Executor {
- public:
-  void schedule(TaskHeader* task) noexcept override {
-    std::lock_guard<std::mutex> lock(mu_);
-    ready_.push_back(task);
-  }
-  void schedule_yielded(TaskHeader* task) noexcept override { schedule(task); }
-  void schedule_forked(TaskHeader* task) noexcept override { schedule(task); }
-  bool schedule_spawned(TaskHeader* task) noexcept override {
-    schedule(task);
-    return true;
-  }
-  void enrol(TaskHeader*) noexcept override {}
-  void retire(TaskHeader*) noexcept override {}
-  bool task_ended() noexcept override { return false; }
-  void task_drained() noexcept override {}
-
-  TaskHeader* pop() {
-    std::lock_guard<std::mutex> lock(mu_);
-    if (ready_.empty()) return nullptr;
-    TaskHeader* const task = ready_.front();
-    ready_.pop_front();
-    return task;
-  }
-  std::size_t ready() {
-    std::lock_guard<std::mutex> lock(mu_);
-    return ready_.size();
-  }
-  void drain() {
-    while (TaskHeader* const task = pop()) task->run();
-  }
-
- private:
-  std::mutex mu_;
-  std::deque<TaskHeader*> ready_;
-};
+using test::ManualExecutor;
 
 // A sleeping task without a coroutine: suspended by hand, never resumed.
 struct Sleeper : Waiter {
