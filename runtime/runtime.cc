@@ -7,6 +7,7 @@
 
 #include "blocking_pool/blocking_pool.h"
 #include "runtime/affinity.h"
+#include "runtime/cpu_quota.h"
 #include "runtime/seat.h"
 #include "skua/internal/check.h"
 #include "time/clock.h"
@@ -54,7 +55,7 @@ struct Runtime::Impl {
   internal::BlockingPool pool;
   // kCurrentThread.
   internal::Seat seat;
-  // The blocking pool of the thread that is the worker now, from before; it may be a blocking thread of another runtime.
+  // What the thread that is the worker now had before: it may be a blocking thread of another runtime.
   internal::BlockingPool* outer_pool = nullptr;
 };
 
@@ -64,7 +65,8 @@ absl::StatusOr<std::unique_ptr<Runtime::Impl>> Runtime::Impl::create(RuntimeOpti
   if (!multi) {
     options.worker_threads = 1;
   } else if (options.worker_threads == 0) {
-    options.worker_threads = internal::usable_cpus();
+    options.worker_threads =
+        internal::workers_for(internal::usable_cpus(), internal::cgroup_cpu_limit());
   }
   // Made after the workers, which reach it through this.
   auto impl_of_thread = std::make_shared<Impl*>(nullptr);

@@ -33,8 +33,9 @@ enum class Flavor : std::uint8_t {
 
 struct RuntimeOptions {
   Flavor flavor = Flavor::kMultiThread;
-  // Threads that run tasks. 0: the number of CPUs in this process's affinity mask. At most 32767. Without
-  // effect on kCurrentThread.
+  // Threads that run tasks. 0: the number of CPUs in this process's affinity mask, or the CPU quota of its
+  // cgroup (cpu.max, or cpu.cfs_quota_us) rounded up, whichever is less. At most 32767. Without effect on
+  // kCurrentThread.
   int worker_threads = 0;
   // Threads of the blocking pool, at most. At least 1.
   int max_blocking_threads = 512;
