@@ -15,13 +15,20 @@
 
 #if defined(__SANITIZE_THREAD__)
 #define SKUA_TSAN 1
+#elif defined(__SANITIZE_ADDRESS__)
+#define SKUA_ASAN 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define SKUA_TSAN 1
+#elif __has_feature(address_sanitizer)
+#define SKUA_ASAN 1
 #endif
 #endif
 #ifndef SKUA_TSAN
 #define SKUA_TSAN 0
+#endif
+#ifndef SKUA_ASAN
+#define SKUA_ASAN 0
 #endif
 
 // How one coroutine continues as another.

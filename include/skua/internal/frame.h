@@ -18,9 +18,10 @@ constexpr std::size_t round_up_to_frame(std::size_t size) noexcept {
   return (size + kFrameAlignment - 1) / kFrameAlignment * kFrameAlignment;
 }
 
-// Which part a frame plays; operator delete asks when the promise is gone already.
+// Which part a frame plays, and how large its block is; operator delete asks when the promise is gone already.
 struct FrameMark {
   TaskKind kind = TaskKind::kAwaited;
+  std::uint32_t block_bytes = 0;
 };
 
 // The mark is the last thing before the frame; the header is constructed only if it is needed.
@@ -31,9 +32,9 @@ inline constexpr std::size_t kHeaderBytes =
 template <typename T>
 inline constexpr std::size_t kSlotBytes = round_up_to_frame(sizeof(ResultSlot<T>));
 
-// Raw blocks. Throws std::bad_alloc. Any thread, and any other may free.
-void* allocate_block(std::size_t size);
-void free_block(void* block) noexcept;
+// Raw blocks, recycled (task/frame_pool.h). Throws std::bad_alloc. Any thread, and any other may free.
+void* allocate_block(std::size_t bytes);
+void free_block(void* block, std::size_t bytes) noexcept;
 
 inline TaskHeader* header_of_frame(void* frame) noexcept {
   return reinterpret_cast<TaskHeader*>(static_cast<std::byte*>(frame) - kHeaderBytes);
@@ -50,10 +51,12 @@ ResultSlot<T>* slot_of_header(JoinState* header) noexcept {
 }
 
 template <typename T>
-void* allocate_frame(std::size_t frame_size) {
-  auto* block = static_cast<std::byte*>(allocate_block(kSlotBytes<T> + kHeaderBytes + frame_size));
-  std::byte* frame = block + kSlotBytes<T> + kHeaderBytes;
-  ::new (static_cast<void*>(mark_of_frame(frame))) FrameMark();
+void* allocate_frame(std::size_t frame_bytes) {
+  const std::size_t bytes = kSlotBytes<T> + kHeaderBytes + frame_bytes;
+  auto* const block = static_cast<std::byte*>(allocate_block(bytes));
+  std::byte* const frame = block + kSlotBytes<T> + kHeaderBytes;
+  FrameMark* const mark = ::new (static_cast<void*>(mark_of_frame(frame))) FrameMark();
+  mark->block_bytes = static_cast<std::uint32_t>(bytes);
   return frame;
 }
 
@@ -61,8 +64,9 @@ void* allocate_frame(std::size_t frame_size) {
 // owner, who frees it by free_task_block() when the result has been taken.
 template <typename T>
 void deallocate_frame(void* frame) noexcept {
-  if (mark_of_frame(frame)->kind == TaskKind::kAwaited) {
-    free_block(static_cast<std::byte*>(frame) - kHeaderBytes - kSlotBytes<T>);
+  const FrameMark mark = *mark_of_frame(frame);
+  if (mark.kind == TaskKind::kAwaited) {
+    free_block(static_cast<std::byte*>(frame) - kHeaderBytes - kSlotBytes<T>, mark.block_bytes);
   }
 }
 
@@ -77,10 +81,12 @@ TaskHeader* construct_header(void* frame, TaskKind kind) noexcept {
 
 template <typename T>
 void free_task_block(JoinState* header) noexcept {
-  ResultSlot<T>* slot = slot_of_header<T>(header);
+  ResultSlot<T>* const slot = slot_of_header<T>(header);
+  auto* const frame = reinterpret_cast<std::byte*>(static_cast<TaskHeader*>(header)) + kHeaderBytes;
+  const std::size_t bytes = mark_of_frame(frame)->block_bytes;
   header->free_name();
   slot->~ResultSlot<T>();
-  free_block(slot);
+  free_block(slot, bytes);
 }
 
 template <typename T>
