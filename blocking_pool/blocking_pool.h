@@ -178,8 +178,8 @@ class BlockingPool {
 };
 static_assert(alignof(BlockingPool) == kCacheLine, "the hot words need lines of their own");
 
-// Sets what require_blocking_pool() finds on this thread, and returns what it was; nullptr to remove. Called by workers; pool
-// threads set it themselves.
+// Sets what require_blocking_pool() finds on this thread, and returns what it was; nullptr to remove. Called by
+// workers; pool threads set it for themselves.
 BlockingPool* set_current_blocking_pool(BlockingPool* pool) noexcept;
 
 }  // namespace skua::internal

@@ -42,6 +42,9 @@ class IdleSet {
   // True if the calling worker may search its peers: at most half of the workers do so at a time. It then
   // counts as searching. A worker that is awake and does not search.
   [[nodiscard]] bool start_search() noexcept;
+  // The calling worker searches again, whatever the number of others: it has given up too early. A worker that is awake
+  // and does not search.
+  void resume_search() noexcept { state_.fetch_add(kOneSearching, std::memory_order_seq_cst); }
   // Ends the calling worker's search. True: it was the last searcher. A worker that searches.
   [[nodiscard]] bool stop_search() noexcept;
 

@@ -150,7 +150,8 @@ class RunQueue {
   std::uint32_t size() const noexcept {
     const std::uint64_t head = head_.load(std::memory_order_acquire);
     const std::uint32_t ready = tail_.load(std::memory_order_acquire) - real_of(head);
-    return ready > kCapacity ? 0 : ready;  // The head moved between the two loads.
+    // More than fits: both moved between the two loads, and whoever is about to sleep must not take that for empty.
+    return ready > kCapacity ? kCapacity : ready;
   }
   bool empty() const noexcept { return size() == 0; }
 

@@ -135,9 +135,16 @@ bool Scheduler::any_work(const Local& self) const noexcept {
 
 bool Scheduler::announce_sleep(int worker) noexcept {
   Local& local = *locals_[index(worker)];
-  idle_.sleep(worker, std::exchange(local.searching, false));
+  const bool searched = std::exchange(local.searching, false);
+  idle_.sleep(worker, searched);
   if (!any_work(local)) return true;
   wake_up(worker);
+  // Whoever published what was seen here has woken nobody, because somebody searched. So that one goes on searching:
+  // at the end of its search it wakes the next for what else there is.
+  if (searched && !local.searching) {
+    idle_.resume_search();
+    local.searching = true;
+  }
   return false;
 }
 

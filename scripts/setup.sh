@@ -11,6 +11,7 @@ packages=(
   clang-19 libclang-rt-19-dev g++
   liburing-dev libconcurrentqueue-dev libabsl-dev
   libgtest-dev libgmock-dev libbenchmark-dev libssl-dev
+  spin
 )
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then

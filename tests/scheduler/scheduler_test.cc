@@ -456,11 +456,26 @@ TEST(SchedulerTest, AWorkerDoesNotSleepOnWorkThatWasPublishedBefore) {
     }
     EXPECT_FALSE(scheduler.announce_sleep(1)) << static_cast<int>(place);
     EXPECT_EQ(scheduler.idle().awake(), 2);
-    EXPECT_EQ(scheduler.idle().searching(), 0);  // It may search again.
+    // It searches on: the publishers woke nobody, because it searched.
+    EXPECT_EQ(scheduler.idle().searching(), 1);
     Found found = next(scheduler, 1);
     if (found == kNothing) found = steal(scheduler, 1);
     EXPECT_EQ(found.id, 0u) << static_cast<int>(place);
   }
+}
+
+// Two tasks come while worker 1 searches, so nobody is woken; the last look of worker 1 finds them. It runs one, and
+// the other one must not wait for that: worker 0 sleeps, and is to be woken.
+TEST(SchedulerTest, AWorkerThatItsLastLookKeepsAwakeWakesAnotherForTheRest) {
+  Scheduler scheduler({.workers = 2});
+  Tasks tasks;
+  EXPECT_TRUE(scheduler.announce_sleep(0));
+  EXPECT_EQ(steal(scheduler, 1), kNothing);  // Searches.
+  EXPECT_EQ(scheduler.push_injector(tasks.make()), IdleSet::kNobody);
+  EXPECT_EQ(scheduler.push_injector(tasks.make()), IdleSet::kNobody);
+  EXPECT_FALSE(scheduler.announce_sleep(1));
+  EXPECT_EQ(next(scheduler, 1).id, 0u);
+  EXPECT_EQ(scheduler.end_search(1), 0);
 }
 
 TEST(SchedulerTest, ATaskInAPeersSlotKeepsNobodyAwake) {
