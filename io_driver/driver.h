@@ -11,6 +11,8 @@
 //
 //   [OP-SUBMIT]    submit()'s store of phase_ (release) -> the holder's load (acquire). The kernel carries the
 //                  address; what stands there is handed over by this edge.
+//   [HOLD]         release()'s store of held_ (release) -> try_hold()'s exchange (acquire). All that is marked as the
+//                  holder's, from one holder to the next.
 //   [OP-DONE]      the holder writes result_, then wakes the task ([WAKE]).
 //   [CANCEL-LIST]  cancel()'s push (release) -> the holder's exchange (acquire).
 //   [DRIVER-WAKE]  wake() and cancel() publish their reason, pass a full barrier and read sleeping_; the holder

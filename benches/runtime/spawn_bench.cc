@@ -2,12 +2,12 @@
 //
 // Measures: spawning, joining and yielding, for each task; the runtime is warm. Each run's answer is checked.
 // Does not measure: useful work. These are for comparing versions of Skua, not claims about applications.
-#include <benchmark/benchmark.h>
-
 #include <atomic>
 #include <cstdint>
 #include <utility>
 #include <vector>
+
+#include <benchmark/benchmark.h>
 
 #include "skua/runtime.h"
 #include "skua/spawn.h"
@@ -45,9 +45,7 @@ Task<std::int64_t> spawn_and_join(std::int64_t tasks) {
   co_return sum;
 }
 
-void BM_SpawnJoin(benchmark::State& state) {
-  run_rounds(state, 100'000, 100'000, spawn_and_join);
-}
+void BM_SpawnJoin(benchmark::State& state) { run_rounds(state, 100'000, 100'000, spawn_and_join); }
 BENCHMARK(BM_SpawnJoin)->ArgName("workers")->Arg(1)->Arg(2)->UseRealTime();
 
 // chained_spawn: each task spawns the next.

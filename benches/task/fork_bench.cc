@@ -2,11 +2,11 @@
 //
 // Measures: when_all on trees of tiny tasks, for each task; the runtime is warm. Each run's answer is checked.
 // Does not measure: useful work.
-#include <benchmark/benchmark.h>
-
 #include <cstdint>
 #include <utility>
 #include <vector>
+
+#include <benchmark/benchmark.h>
 
 #include "skua/join.h"
 #include "skua/runtime.h"

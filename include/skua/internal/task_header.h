@@ -50,6 +50,8 @@ struct Waiter {
   TaskHeader* task = nullptr;
 };
 
+// [JOIN-THREAD]  notify()'s or give_turn()'s read-modify-write of word_ (release) -> the owner's loads (acquire).
+//
 // Waits on a plain thread for a task. Lives on that thread's stack. Aligned so that a pointer to it has room
 // for JoinState's tag.
 class alignas(8) ThreadJoiner {
