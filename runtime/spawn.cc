@@ -18,7 +18,7 @@ TaskId next_task_id() noexcept {
   return next++;
 }
 
-void refuse_task(TaskHeader* task) noexcept {
+void refuse_task(SpawnedTask* task) noexcept {
   task->killed = true;
   task->resume.destroy();
   task->complete(false);  // *task may be gone.

@@ -55,6 +55,12 @@ class IdleSet {
   // woke by itself. The worker itself.
   [[nodiscard]] bool wake_up(int worker) noexcept SKUA_EXCLUDES(mu_);
 
+  const std::atomic<std::uint32_t>* word() const noexcept { return &state_; }
+  // What the word is while everybody is awake and nobody searches.
+  std::uint32_t all_awake() const noexcept {
+    return static_cast<std::uint32_t>(workers_) * kOneAwake;
+  }
+
   int searching() const noexcept {
     return searching_of(state_.load(std::memory_order_relaxed));  // For tests and metrics.
   }

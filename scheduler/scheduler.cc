@@ -9,12 +9,21 @@
 
 namespace skua::internal {
 
-Scheduler::Scheduler(const SchedulerTuning& tuning) : tuning_(tuning), idle_(tuning.workers) {
+Scheduler::Scheduler(const SchedulerTuning& tuning)
+    : tuning_(tuning), idle_(tuning.workers), gate_(tuning.barrier) {
   SKUA_REQUIRE(tuning.global_queue_interval >= 1, tuning.global_queue_interval);
   for (int i = 0; i < tuning.workers; ++i) {
     locals_.push_back(
-        std::make_unique<Local>(injector_, tuning.seed + static_cast<std::uint64_t>(i)));
+        std::make_unique<Local>(injector_, gate_, tuning.seed + static_cast<std::uint64_t>(i)));
   }
+}
+
+void Scheduler::attach(int worker, WorkerCore& core) noexcept {
+  Local& local = *locals_[index(worker)];
+  local.core = &core;
+  core.forks = &local.forks;
+  core.idle_word = idle_.word();
+  core.all_awake = gate_.has_barrier() ? idle_.all_awake() : ~0u;
 }
 
 void Scheduler::append(Local& local, TaskHeader* task) noexcept {
@@ -73,7 +82,9 @@ TaskHeader* Scheduler::from_own(Local& local, Source& source) noexcept {
   }
   local.slot_streak = 0;
   source = Source::kRing;
-  return local.ring.pop();
+  if (TaskHeader* const task = local.ring.pop()) return task;
+  if (ForkRecord* const fork = local.forks.pop()) return fork->take(*local.core);
+  return nullptr;
 }
 
 TaskHeader* Scheduler::next(int worker, Source& source) noexcept {
@@ -108,7 +119,18 @@ TaskHeader* Scheduler::steal(int worker, Source& source) noexcept {
       WorkerCounters::add(local.counters.steal_attempts);
       std::uint32_t moved = 0;
       TaskHeader* const task = locals_[index(victim)]->ring.steal_into(local.ring, moved);
-      if (task == nullptr) continue;
+      if (task == nullptr) {
+        if (locals_[index(victim)]->forks.looks_empty()) continue;
+        ForkRecord* fork;
+        {
+          ForkGate::Visit visit(gate_);
+          fork = locals_[index(victim)]->forks.steal();
+        }
+        if (fork == nullptr) continue;
+        WorkerCounters::add(local.counters.steals);
+        if (TaskHeader* const child = fork->take(*local.core)) return child;
+        continue;
+      }
       WorkerCounters::add(local.counters.steals);
       WorkerCounters::add(local.counters.stolen, moved);
       source = Source::kPeer;
@@ -129,14 +151,16 @@ int Scheduler::end_search(int worker) noexcept {
 
 bool Scheduler::any_work(const Local& self) const noexcept {
   if (self.slot != nullptr || injector_.pending() != 0) return true;
-  return std::any_of(locals_.begin(), locals_.end(),
-                     [](const auto& local) { return !local->ring.empty(); });
+  return std::any_of(locals_.begin(), locals_.end(), [](const auto& local) {
+    return !local->ring.empty() || !local->forks.looks_empty();
+  });
 }
 
 bool Scheduler::announce_sleep(int worker) noexcept {
   Local& local = *locals_[index(worker)];
   const bool searched = std::exchange(local.searching, false);
   idle_.sleep(worker, searched);
+  gate_.before_last_look();
   if (!any_work(local)) return true;
   wake_up(worker);
   // Whoever published what was seen here has woken nobody, because somebody searched. So that one goes on searching:

@@ -30,6 +30,7 @@
 #include "scheduler/run_queue.h"
 #include "scheduler/steal_order.h"
 #include "skua/internal/config.h"
+#include "skua/internal/fork.h"
 #include "skua/internal/task_header.h"
 
 namespace skua::internal {
@@ -49,6 +50,7 @@ struct SchedulerTuning {
   int global_queue_interval = 61;  // Ticks between two looks at the injector before the own queues.
   int slot_runs_max = 3;           // Runs in a row from the slot while the ring waits. Tokio's cap.
   std::uint64_t seed = 0;          // Of the choice of victims.
+  void (*barrier)() noexcept = nullptr;  // See ForkGate.
 };
 
 // Counters of one worker. Written by the worker, read by anyone.
@@ -75,7 +77,11 @@ struct WorkerCounters {
 
 class Scheduler {
  public:
+  // `cores` are the workers' own, which the scheduler sets up.
   explicit Scheduler(const SchedulerTuning& tuning);
+  void attach(int worker, WorkerCore& core) noexcept;
+  [[nodiscard]] int fork_pushed() noexcept { return idle_.take_sleeper(); }
+
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
 
@@ -122,7 +128,9 @@ class Scheduler {
   static constexpr std::size_t kInjectorBatchMax = 128;
 
   struct alignas(kCacheLine) Local {
-    Local(InjectQueue& injector, std::uint64_t seed) : access(injector), victims(seed) {}
+    Local(InjectQueue& injector, ForkGate& gate, std::uint64_t seed)
+        : access(injector), victims(seed), forks(gate) {}
+    WorkerCore* core = nullptr;
     // Owner only.
     TaskHeader* slot = nullptr;
     std::uint32_t tick = 0;
@@ -132,6 +140,7 @@ class Scheduler {
     StealOrder victims;
     // Any thread.
     RunQueue<> ring;
+    ForkDeque forks;
     alignas(kCacheLine) WorkerCounters counters;
   };
 
@@ -146,6 +155,7 @@ class Scheduler {
   // Any thread.
   InjectQueue injector_;
   IdleSet idle_;
+  ForkGate gate_;
   std::vector<std::unique_ptr<Local>> locals_;
 };
 

@@ -1,63 +1,75 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "skua/internal/fork.h"
 
-#include "skua/internal/check.h"
 #include "skua/internal/executor.h"
 
 namespace skua::internal {
 
-std::coroutine_handle<> ForkState::start(PromiseBase& parent,
-                                         std::span<TaskHeader* const> children) noexcept {
-  SKUA_CHECK(!children.empty());
-  parent_ = &parent;
-  children_ = children;
-  // Relaxed: the queues publish it to the children.
-  remaining_.store(children.size(), std::memory_order_relaxed);
-  TaskHeader* const first = children.front();
-  Executor* const executor = parent.task->executor;
-  for (TaskHeader* child : children) {
-    child->executor = executor;
-    child->fork = this;
-  }
-  parent.task->prepare_suspend(parent.handle(), this);
-  for (std::size_t i = children.size(); i-- > 1;) executor->schedule_forked(children[i]);
-  // `first` has not run, so the parent cannot have been woken, and *this stays.
-  const bool suspended = parent.task->commit_suspend();
-  SKUA_CHECK(suspended);
-  if (first->abort_requested()) {
-    executor->schedule(first);  // Destroyed there, not run.
-    return std::noop_coroutine();
-  }
-  return transfer_to(first->resume);
+std::coroutine_handle<> ForkRecord::ended_off_path(WorkerCore& worker) noexcept {
+  if (join_.fetch_sub(1, std::memory_order_acq_rel) != 1) return nullptr;  // [FORK]
+  return resume_parent(worker);
 }
 
-std::coroutine_handle<> ForkState::child_done(bool killed) noexcept {
-  if (killed) any_killed_.store(true, std::memory_order_relaxed);  // Published by [FORK].
-  PromiseBase* const parent = parent_;
-  if (remaining_.fetch_sub(1, std::memory_order_acq_rel) != 1) return std::noop_coroutine();
-  if (any_killed_.load(std::memory_order_relaxed)) {
-    parent->task->wake_cancelled();
-  } else if (parent->task->claim_wake()) {
-    return transfer_to(parent->handle());
+std::coroutine_handle<> ForkRecord::last_done_after_steals(WorkerCore& worker) noexcept {
+  const std::uint32_t rest = kUnset - steals_;
+  if (join_.fetch_sub(rest, std::memory_order_acq_rel) != rest) return nullptr;  // [FORK]
+  return resume_parent(worker);
+}
+
+// All children have ended. The thread that found out.
+std::coroutine_handle<> ForkRecord::resume_parent(WorkerCore& worker) noexcept {
+  TaskHeader* const task = parent_->task;
+  if (any_killed_.load(std::memory_order_relaxed)) {  // Published by [FORK].
+    task->kill_in_fork(parent_->handle());
+    return nullptr;
+  }
+  task->worker = &worker;
+  return parent_->handle();
+}
+
+std::coroutine_handle<> ForkRecord::child_killed(WorkerCore& worker,
+                                                 std::uintptr_t parent) noexcept {
+  any_killed_.store(true, std::memory_order_relaxed);  // Published by [FORK].
+  // Off path even if the record lies on top of this worker's deque: whoever takes it from there counts as a thief.
+  if ((parent & PromiseBase::kForkedTag) != 0) return or_noop(ended_off_path(worker));
+  return or_noop(last_done_after_steals(worker));
+}
+
+// As if the child that is not started were the last, and had been killed.
+std::coroutine_handle<> ForkRecord::end_cut_short(WorkerCore& worker) noexcept {
+  any_killed_.store(true, std::memory_order_relaxed);  // Published by [FORK].
+  return last_done_after_steals(worker);
+}
+
+TaskHeader* ForkRecord::take(WorkerCore& worker) noexcept {
+  ++steals_;
+  const std::coroutine_handle<> next = advance_(*this, worker);
+  if (!next) return nullptr;
+  TaskHeader* const task = PromiseBase::of(next).task;
+  task->resume = next;
+  task->waiting_on = nullptr;
+  return task;
+}
+
+// The run has lasted long enough: what comes next waits for its turn like everything else.
+std::coroutine_handle<> ForkRecord::pause(std::coroutine_handle<> next) noexcept {
+  if (next) {
+    TaskHeader* const task = PromiseBase::of(next).task;
+    task->resume = next;
+    task->waiting_on = nullptr;
+    task->executor->schedule_yielded(task);  // *task may be gone.
   }
   return std::noop_coroutine();
 }
 
-// TaskHeader::run_cancel() does the work of a hook itself, without recursion.
-CancelOutcome ForkState::no_hook(Waiter*) noexcept {
-  SKUA_CHECK(false);
-  return CancelOutcome::kPending;
-}
-
-std::coroutine_handle<> finish_head(TaskHeader* task) noexcept {
-  if (task->kind == TaskKind::kForked) return task->fork->child_done(task->killed);
+void finish_root(TaskHeader* header) noexcept {
+  auto* const task = static_cast<SpawnedTask*>(header);
   Executor* const executor = task->executor;
-  if (task->registry_slot != nullptr) executor->retire(task);
+  if (task->enrolled) executor->retire(task);
   const bool draining = executor->task_ended();
   // What a task throws while it is being aborted is nobody's fault either.
   task->complete(task->threw && !task->abort_requested());  // *task may be gone.
   if (draining) executor->task_drained();
-  return std::noop_coroutine();
 }
 
 }  // namespace skua::internal

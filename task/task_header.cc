@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "skua/internal/task_header.h"
 
+#include <array>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <exception>
 #include <string>
@@ -9,6 +12,7 @@
 #include "skua/internal/check.h"
 #include "skua/internal/executor.h"
 #include "skua/internal/fork.h"
+#include "skua/internal/mutex.h"
 #include "skua/internal/promise_base.h"
 #include "task/context.h"
 
@@ -188,6 +192,7 @@ void TaskHeader::wake_cancelled() noexcept {
 
 void TaskHeader::abort() noexcept {
   if (start_abort()) run_cancel();
+  abort_forked();
 }
 
 // Requests the abort. True: the task was suspended and is kept from resuming now; the caller runs its cancel hook.
@@ -205,31 +210,8 @@ bool TaskHeader::start_abort() noexcept {
   }
 }
 
-// Cancels what the task waits on. A fork waits on its children, which are aborted first, depth first and in a loop:
-// trees may be deeper than a stack. A parent is kept from resuming until all its children are marked, for that is
-// what keeps their headers.
-void TaskHeader::run_cancel() noexcept {
-  ForkState* fork = ForkState::of(waiting_on);
-  if (fork == nullptr) {
-    end_cancel(waiting_on->cancel(waiting_on));
-    return;
-  }
-  while (fork != nullptr) {
-    if (TaskHeader* const child = fork->next_to_cancel()) {
-      if (!child->start_abort()) continue;
-      if (ForkState* const inner = ForkState::of(child->waiting_on)) {
-        inner->set_cancelled_from(fork);
-        fork = inner;
-      } else {
-        child->end_cancel(child->waiting_on->cancel(child->waiting_on));
-      }
-    } else {
-      ForkState* const done = fork;
-      fork = done->cancelled_from();
-      done->task->end_cancel(CancelOutcome::kPending);  // *done may be gone.
-    }
-  }
-}
+// Cancels what the task waits on. *this may be gone.
+void TaskHeader::run_cancel() noexcept { end_cancel(waiting_on->cancel(waiting_on)); }
 
 // The hook has run: the task may go on, to be destroyed or to wait for its wake-up. *this may be gone.
 void TaskHeader::end_cancel(CancelOutcome outcome) noexcept {
@@ -253,17 +235,117 @@ void TaskHeader::end_cancel(CancelOutcome outcome) noexcept {
   }
 }
 
-void TaskHeader::enrol() noexcept { executor->enrol(this); }
+void TaskHeader::kill_in_fork(std::coroutine_handle<> handle) noexcept {
+  resume = handle;
+  state_.fetch_or(kAbort | kKill, std::memory_order_acq_rel);
+  executor->schedule(this);  // *this may be gone.
+}
+
+bool TaskHeader::yield_with_result(std::coroutine_handle<> handle, Waiter* waiter) noexcept {
+  if (unconstrained) {
+    worker->budget = kRunBudget;
+    return false;
+  }
+  resume = handle;
+  waiting_on = waiter;
+  executor->schedule_yielded(this);  // *this may be gone.
+  return true;
+}
+
+// --- TaskHeader: forked children ------------------------------------------------------------------
+//
+// A root knows those of its forked descendants that have ever suspended, for these are what an abort has to wake; the
+// others look at their root's mark when they first suspend, or take the next child of a fork. So a child that never
+// suspends costs nothing here.
+//
+//   [FORKED]  The lists are guarded by a lock. abort() sets the root's mark before it takes it; a child that enrols reads
+//             the mark under it: either abort() finds the child in the list, or the child finds the mark.
+//
+// A child that is in the list is alive, since it leaves under the lock before its header goes. One whose abort has begun
+// (start_abort() was true) cannot resume, and so not end, before end_cancel().
+
+namespace {
+
+// Roots share locks: a lock in each would be paid for by all that never fork.
+struct alignas(kCacheLine) ForkedLock {
+  Mutex mu;
+};
+
+Mutex& lock_of(const TaskHeader* root) noexcept {
+  constexpr std::size_t kLocks = 64;
+  static std::array<ForkedLock, kLocks>* const locks = new std::array<ForkedLock, kLocks>();
+  const auto hash = reinterpret_cast<std::uintptr_t>(root) * 0x9e3779b97f4a7c15u;  // Fibonacci.
+  return (*locks)[hash >> 58].mu;
+}
+
+}  // namespace
+
+void TaskHeader::enrol() noexcept {
+  enrolled = true;
+  if (kind == TaskKind::kRoot) {
+    executor->enrol(this);
+    return;
+  }
+  MutexLock lock(&lock_of(root));
+  // The registry must find the root, which may never have suspended by itself. It waits for this child, so that nobody
+  // but its descendants can come here.
+  if (!root->enrolled) {
+    root->enrolled = true;
+    executor->enrol(root);
+  }
+  if (root->abort_requested()) {  // [FORKED]
+    mark_aborted();
+    return;
+  }
+  forked_next_ = root->forked_next_;
+  if (forked_next_ != nullptr) forked_next_->forked_link_ = &forked_next_;
+  forked_link_ = &root->forked_next_;
+  root->forked_next_ = this;
+}
+
+void TaskHeader::leave_root() noexcept {
+  MutexLock lock(&lock_of(root));
+  unlink_forked();
+}
+
+// Under the lock.
+void TaskHeader::unlink_forked() noexcept {
+  if (forked_link_ == nullptr) return;
+  *forked_link_ = forked_next_;
+  if (forked_next_ != nullptr) forked_next_->forked_link_ = forked_link_;
+  forked_link_ = nullptr;
+}
+
+void TaskHeader::abort_forked() noexcept {
+  for (;;) {
+    TaskHeader* child = nullptr;
+    bool suspended = false;
+    {
+      MutexLock lock(&lock_of(this));
+      child = forked_next_;  // [FORKED]
+      if (child == nullptr) return;
+      child->unlink_forked();
+      suspended = child->start_abort();
+    }
+    if (suspended) child->run_cancel();  // *child may be gone.
+  }
+}
 
 // --- TaskHeader: running ------------------------------------------------------------------------
 
 void TaskHeader::run() noexcept {
   // Relaxed: the queue handed over all that was written before the task was put into it.
-  if (SKUA_UNLIKELY((state_.load(std::memory_order_relaxed) & (kAbort | kKill)) != 0)) {
+  if (SKUA_UNLIKELY((state_.load(std::memory_order_relaxed) & (kAbort | kKill)) != 0 ||
+                    root->abort_requested())) {
     run_aborted();
     return;
   }
   this_context().resume(resume);
+}
+
+void TaskHeader::run_draining() noexcept {
+  if (kind == TaskKind::kForked) root->mark_aborted();
+  run_aborted();
 }
 
 void TaskHeader::run_aborted() noexcept {
@@ -277,16 +359,28 @@ void TaskHeader::run_aborted() noexcept {
 }
 
 void TaskHeader::kill() noexcept {
-  killed = true;
-  this_context().killing = true;
+  WorkerCore* const core = worker;
+  Context& context = this_context();
+  context.killing = true;
   PromiseBase* frame = &PromiseBase::of(resume);
-  while (frame != nullptr) {
-    PromiseBase* const parent = frame->parent;
+  std::uintptr_t parent = frame->parent;
+  while (parent != 0 && (parent & PromiseBase::kTagMask) == 0) {
     frame->handle().destroy();
-    frame = parent;
+    frame = reinterpret_cast<PromiseBase*>(parent);
+    parent = frame->parent;
   }
-  this_context().killing = false;
-  this_context().resume(finish_head(this));
+  if (parent == 0) {
+    killed = true;
+    frame->handle().destroy();
+    context.killing = false;
+    finish_root(this);
+    return;
+  }
+  // The header goes with the frame.
+  if (enrolled) leave_root();
+  frame->handle().destroy();
+  context.killing = false;
+  context.resume(ForkRecord::of(parent)->child_killed(*core, parent));
 }
 
 }  // namespace skua::internal

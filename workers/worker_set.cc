@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/futex.h"
+#include "base/membarrier.h"
 #include "skua/internal/check.h"
 #include "skua/status.h"
 #include "time/clock.h"
@@ -53,6 +54,8 @@ void Worker::uninstall() noexcept {
 void Worker::run(TaskHeader* task) noexcept {
   set_.unpark(set_.scheduler_.end_search(id_));
   WorkerCounters::add(set_.scheduler_.counters(id_).runs);
+  budget = kRunBudget;
+  task->worker = this;
   if (SKUA_UNLIKELY(set_.phase() == WorkerSet::Phase::kDraining)) {
     task->run_draining();
   } else {
@@ -148,10 +151,13 @@ WorkerSet::WorkerSet(WorkerSetOptions options, std::unique_ptr<Driver> driver)
       driver_(std::move(driver)),
       scheduler_({.workers = options_.workers,
                   .global_queue_interval = options_.global_queue_interval,
-                  .seed = static_cast<std::uint64_t>(now_ns())}) {
+                  .seed = static_cast<std::uint64_t>(now_ns()),
+                  .barrier = process_barrier()}) {
   SKUA_REQUIRE(options_.event_interval >= 1, options_.event_interval);
   for (int i = 0; i < options_.workers; ++i) {
     workers_.push_back(std::make_unique<Worker>(*this, i));
+    workers_.back()->executor = this;
+    scheduler_.attach(i, *workers_.back());
   }
 }
 
@@ -343,9 +349,7 @@ void WorkerSet::schedule_yielded(TaskHeader* task) noexcept {
   unpark(scheduler_.push_ring(current_worker()->id_, task));
 }
 
-void WorkerSet::schedule_forked(TaskHeader* task) noexcept {
-  unpark(scheduler_.push_ring(current_worker()->id_, task));
-}
+void WorkerSet::fork_pushed() noexcept { unpark(scheduler_.fork_pushed()); }
 
 bool WorkerSet::schedule_spawned(TaskHeader* task) noexcept {
   if (Worker* const worker = current_worker()) {

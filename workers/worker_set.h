@@ -53,7 +53,7 @@ enum class Turn : std::uint8_t {
 class WorkerSet;
 
 // One worker. Its functions are called by its own thread, unpark() by any.
-class Worker {
+class Worker : public WorkerCore {
  public:
   Worker(WorkerSet& set, int id);
   Worker(const Worker&) = delete;
@@ -113,7 +113,7 @@ class WorkerSet final : public Executor {
   // Executor.
   void schedule(TaskHeader* task) noexcept override;
   void schedule_yielded(TaskHeader* task) noexcept override;
-  void schedule_forked(TaskHeader* task) noexcept override;
+  void fork_pushed() noexcept override;
   [[nodiscard]] bool schedule_spawned(TaskHeader* task) noexcept override;
   void enrol(TaskHeader* task) noexcept override;
   void retire(TaskHeader* task) noexcept override;

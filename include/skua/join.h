@@ -3,16 +3,20 @@
 // when_all: children that run in parallel, and a parent that goes on when all have ended.
 //
 //   auto [a, b] = co_await skua::when_all(read_config(), connect(address));
+//   auto parts = co_await skua::when_all_n<10>([&](std::size_t i) { return part(i); });
 //
-// The first child runs at once on this thread; the others can be taken by any worker.
+// The first child runs at once on this thread; the next one when that has ended or suspended, or on a worker that has
+// nothing else to do. So a tree of forks runs depth first and needs memory for its depth, not for its width.
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <memory>
-#include <span>
+#include <new>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -21,6 +25,7 @@
 
 #include "skua/internal/fork.h"
 #include "skua/internal/frame.h"
+#include "skua/internal/result_slot.h"
 #include "skua/task.h"
 
 namespace skua {
@@ -30,114 +35,204 @@ namespace internal {
 template <typename T>
 using ValueOrMonostate = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
-// One forked child: its coroutine until it starts, its block until the parent is done with it.
 template <typename T>
-class ForkedChild {
- public:
-  explicit ForkedChild(Task<T> task) noexcept : handle_(std::move(task).release_handle()) {
-    SKUA_REQUIRE(handle_ != nullptr);
+ValueOrMonostate<T> take_value(ResultSlot<T>& slot) {
+  if constexpr (std::is_void_v<T>) {
+    slot.take();
+    return {};
+  } else {
+    return slot.take();
   }
-  ForkedChild(ForkedChild&& other) noexcept
-      : handle_(std::exchange(other.handle_, nullptr)),
-        header_(std::exchange(other.header_, nullptr)) {}
-  ForkedChild& operator=(ForkedChild&&) = delete;
-  ~ForkedChild() {
-    if (header_ != nullptr) {
-      free_task_block<T>(header_);
-    } else if (handle_) {
-      handle_.destroy();
-    }
-  }
-
-  // Makes the child ready to be queued. Once.
-  TaskHeader* arm() noexcept {
-    header_ = construct_header<T>(handle_.address(), TaskKind::kForked);
-    header_->resume = handle_;
-    PromiseBase& promise = handle_.promise();
-    promise.task = header_;
-    promise.out = slot_of_header<T>(header_);
-    return header_;
-  }
-
-  void rethrow_if_failed() {
-    ResultSlot<T>* const slot = slot_of_header<T>(header_);
-    if (slot->has_exception()) std::rethrow_exception(slot->exception());
-  }
-
-  ValueOrMonostate<T> take() {
-    if constexpr (std::is_void_v<T>) {
-      return {};
-    } else {
-      return slot_of_header<T>(header_)->take();
-    }
-  }
-
- private:
-  std::coroutine_handle<Promise<T>> handle_;
-  TaskHeader* header_ = nullptr;
-};
-
-template <typename... Ts>
-class [[nodiscard("co_await it: nothing runs otherwise")]] WhenAllAwaiter {
- public:
-  explicit WhenAllAwaiter(Task<Ts>... tasks) : children_(ForkedChild<Ts>(std::move(tasks))...) {}
-  WhenAllAwaiter(const WhenAllAwaiter&) = delete;
-  WhenAllAwaiter& operator=(const WhenAllAwaiter&) = delete;
-
-  bool await_ready() const noexcept { return sizeof...(Ts) == 0; }
-
-  template <std::derived_from<PromiseBase> P>
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<P> parent) noexcept {
-    std::apply([this](auto&... child) { headers_ = {child.arm()...}; }, children_);
-    return fork_.start(parent.promise(), headers_);
-  }
-
-  std::tuple<ValueOrMonostate<Ts>...> await_resume() {
-    return std::apply(
-        [](auto&... child) {
-          (child.rethrow_if_failed(), ...);
-          return std::tuple<ValueOrMonostate<Ts>...>(child.take()...);
-        },
-        children_);
-  }
-
- private:
-  std::tuple<ForkedChild<Ts>...> children_;
-  std::array<TaskHeader*, sizeof...(Ts)> headers_{};
-  ForkState fork_;
-};
+}
 
 template <typename T>
-class [[nodiscard("co_await it: nothing runs otherwise")]] WhenAllVectorAwaiter {
+void rethrow_if_failed(const ResultSlot<T>& slot) {
+  if (SKUA_UNLIKELY(slot.has_exception())) std::rethrow_exception(slot.exception());
+}
+
+// Each child is a Task that was not moved from.
+inline void require_task(bool valid) { SKUA_REQUIRE(valid); }
+
+// A number of slots that is known at run time. Their block is recycled like a frame's.
+template <typename T>
+class SlotArray {
  public:
-  explicit WhenAllVectorAwaiter(std::vector<Task<T>> tasks) {
-    children_.reserve(tasks.size());
-    headers_.reserve(tasks.size());
-    for (Task<T>& task : tasks) children_.emplace_back(std::move(task));
+  explicit SlotArray(std::size_t size) : size_(size) {
+    if (size == 0) return;
+    if (size > PTRDIFF_MAX / sizeof(ResultSlot<T>)) throw std::bad_array_new_length();
+    slots_ = static_cast<ResultSlot<T>*>(allocate_block(size * sizeof(ResultSlot<T>)));
+    std::uninitialized_default_construct_n(slots_, size);
   }
-  WhenAllVectorAwaiter(const WhenAllVectorAwaiter&) = delete;
-  WhenAllVectorAwaiter& operator=(const WhenAllVectorAwaiter&) = delete;
-
-  bool await_ready() const noexcept { return children_.empty(); }
-
-  template <std::derived_from<PromiseBase> P>
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<P> parent) noexcept {
-    for (ForkedChild<T>& child : children_) headers_.push_back(child.arm());
-    return fork_.start(parent.promise(), headers_);
+  SlotArray(const SlotArray&) = delete;
+  SlotArray& operator=(const SlotArray&) = delete;
+  ~SlotArray() {
+    if (slots_ == nullptr) return;
+    std::destroy_n(slots_, size_);
+    free_block(slots_, size_ * sizeof(ResultSlot<T>));
   }
 
-  std::vector<ValueOrMonostate<T>> await_resume() {
-    for (ForkedChild<T>& child : children_) child.rethrow_if_failed();
+  ResultSlot<T>& operator[](std::size_t i) noexcept { return slots_[i]; }
+
+  // In order. Rethrows the first exception, and takes nothing then.
+  std::vector<ValueOrMonostate<T>> take_all() {
+    for (std::size_t i = 0; i < size_; ++i) rethrow_if_failed(slots_[i]);
     std::vector<ValueOrMonostate<T>> values;
-    values.reserve(children_.size());
-    for (ForkedChild<T>& child : children_) values.push_back(child.take());
+    values.reserve(size_);
+    for (std::size_t i = 0; i < size_; ++i) values.push_back(take_value(slots_[i]));
     return values;
   }
 
  private:
-  std::vector<ForkedChild<T>> children_;
-  std::vector<TaskHeader*> headers_;
-  ForkState fork_;
+  const std::size_t size_;
+  ResultSlot<T>* slots_ = nullptr;
+};
+
+// What all forks have in common as awaiters. `Derived` as for Fork.
+template <typename Derived>
+class [[nodiscard("co_await it: nothing runs otherwise")]] ForkAwaiter : public Fork<Derived> {
+ public:
+  explicit ForkAwaiter(std::size_t children) noexcept
+      : Fork<Derived>(children), empty_(children == 0) {}
+
+  bool await_ready() const noexcept { return empty_; }
+
+  template <std::derived_from<PromiseBase> P>
+  SKUA_ALWAYS_INLINE std::coroutine_handle<> await_suspend(
+      std::coroutine_handle<P> parent) noexcept {
+    return this->start(parent.promise());
+  }
+
+ private:
+  const bool empty_;
+};
+
+template <typename... Ts>
+class WhenAllAwaiter final : public ForkAwaiter<WhenAllAwaiter<Ts...>> {
+ public:
+  explicit WhenAllAwaiter(Task<Ts>&&... tasks)
+      : ForkAwaiter<WhenAllAwaiter>(sizeof...(Ts)), tasks_(std::move(tasks)...) {
+    std::apply([](const auto&... task) { (require_task(static_cast<bool>(task)), ...); }, tasks_);
+  }
+
+  std::tuple<ValueOrMonostate<Ts>...> await_resume() {
+    return std::apply(
+        [](auto&... slot) {
+          (rethrow_if_failed(slot), ...);
+          return std::tuple<ValueOrMonostate<Ts>...>(take_value(slot)...);
+        },
+        slots_);
+  }
+
+ private:
+  friend Fork<WhenAllAwaiter>;
+  using Indices = std::index_sequence_for<Ts...>;
+
+  PromiseBase& make_child(std::uint32_t i) noexcept {
+    PromiseBase* promise = nullptr;
+    at(i, Indices(),
+       [&](auto k) { promise = &std::move(std::get<k()>(tasks_)).release_handle().promise(); });
+    return *promise;
+  }
+  void* out(std::uint32_t i) noexcept {
+    void* slot = nullptr;
+    at(i, Indices(), [&](auto k) { slot = &std::get<k()>(slots_); });
+    return slot;
+  }
+  void fail_child(std::uint32_t) noexcept { SKUA_CHECK(false); }
+
+  // Calls f(std::integral_constant<i>), for an i that is known at run time only.
+  template <std::size_t... kI, typename F>
+  static void at(std::uint32_t i, std::index_sequence<kI...>, F f) noexcept {
+    static_cast<void>(((kI == i && (f(std::integral_constant<std::size_t, kI>()), true)) || ...));
+  }
+
+  std::tuple<Task<Ts>...> tasks_;  // Those that have not started.
+  std::tuple<ResultSlot<Ts>...> slots_;
+};
+
+template <typename T>
+class WhenAllVectorAwaiter final : public ForkAwaiter<WhenAllVectorAwaiter<T>> {
+ public:
+  explicit WhenAllVectorAwaiter(std::vector<Task<T>>&& tasks)
+      : ForkAwaiter<WhenAllVectorAwaiter>(tasks.size()),
+        tasks_(std::move(tasks)),
+        slots_(tasks_.size()) {
+    for (const Task<T>& task : tasks_) require_task(static_cast<bool>(task));
+  }
+
+  std::vector<ValueOrMonostate<T>> await_resume() { return slots_.take_all(); }
+
+ private:
+  friend Fork<WhenAllVectorAwaiter>;
+  PromiseBase& make_child(std::uint32_t i) noexcept {
+    return std::move(tasks_[i]).release_handle().promise();
+  }
+  void* out(std::uint32_t i) noexcept { return &slots_[i]; }
+  void fail_child(std::uint32_t) noexcept { SKUA_CHECK(false); }
+
+  std::vector<Task<T>> tasks_;  // Those that have not started.
+  SlotArray<T> slots_;
+};
+
+// The T of the Task<T> that f(i) gives.
+template <typename F>
+using ChildResult = typename std::invoke_result_t<F&, std::size_t>::value_type;
+
+template <std::size_t N, typename F>
+class WhenAllNAwaiter final : public ForkAwaiter<WhenAllNAwaiter<N, F>> {
+ public:
+  using T = ChildResult<F>;
+
+  explicit WhenAllNAwaiter(F&& make) : ForkAwaiter<WhenAllNAwaiter>(N), make_(std::move(make)) {}
+
+  std::array<ValueOrMonostate<T>, N> await_resume() {
+    for (const ResultSlot<T>& slot : slots_) rethrow_if_failed(slot);
+    return take(std::make_index_sequence<N>());
+  }
+
+ private:
+  friend Fork<WhenAllNAwaiter>;
+  SKUA_ALWAYS_INLINE PromiseBase& make_child(std::uint32_t i) {
+    return make_(std::size_t{i}).release_handle().promise();
+  }
+  void* out(std::uint32_t i) noexcept { return &slots_[i]; }
+  void fail_child(std::uint32_t i) noexcept { slots_[i].set_exception(std::current_exception()); }
+
+  template <std::size_t... kI>
+  std::array<ValueOrMonostate<T>, N> take(std::index_sequence<kI...>) {
+    return {take_value(slots_[kI])...};
+  }
+
+  F make_;
+  std::array<ResultSlot<T>, N> slots_;
+};
+
+template <typename F>
+class WhenAllSizedAwaiter final : public ForkAwaiter<WhenAllSizedAwaiter<F>> {
+ public:
+  using T = ChildResult<F>;
+
+  WhenAllSizedAwaiter(std::size_t n, F&& make)
+      : ForkAwaiter<WhenAllSizedAwaiter>(n), make_(std::move(make)), slots_(n) {}
+
+  std::vector<ValueOrMonostate<T>> await_resume() { return slots_.take_all(); }
+
+ private:
+  friend Fork<WhenAllSizedAwaiter>;
+  SKUA_ALWAYS_INLINE PromiseBase& make_child(std::uint32_t i) {
+    return make_(std::size_t{i}).release_handle().promise();
+  }
+  void* out(std::uint32_t i) noexcept { return &slots_[i]; }
+  void fail_child(std::uint32_t i) noexcept { slots_[i].set_exception(std::current_exception()); }
+
+  F make_;
+  SlotArray<T> slots_;
+};
+
+template <typename F>
+concept ChildFactory = requires(F& f, std::size_t i) {
+  typename ChildResult<F>;
+  { f(i) } -> std::same_as<Task<ChildResult<F>>>;
 };
 
 }  // namespace internal
@@ -147,7 +242,8 @@ class [[nodiscard("co_await it: nothing runs otherwise")]] WhenAllVectorAwaiter 
 // Returns: a tuple of what they return, std::monostate for void.
 // Errors: rethrows the exception of the first task, in argument order, that threw; the others run to their
 //   end all the same.
-// Cancellation: an abort of the parent aborts the children and waits until they are gone.
+// Cancellation: an abort of the parent aborts the children and waits until they are gone. Children that have not started
+//   never do.
 // Memory ordering: all that the children did happens before the await's end.
 template <typename... Ts>
 auto when_all(Task<Ts>... tasks) {
@@ -155,9 +251,27 @@ auto when_all(Task<Ts>... tasks) {
 }
 
 // The same for any number of tasks of one type. Returns a std::vector in the order of `tasks`.
+// Limits: 2^30 tasks.
 template <typename T>
 auto when_all(std::vector<Task<T>> tasks) {
   return internal::WhenAllVectorAwaiter<T>(std::move(tasks));
+}
+
+// The same for children that are made when they are about to run, which is the fastest form: child i is `make(i)`, a
+// Task<T>. `make` is called for 0, 1, ... in this order, on any worker, never by two at a time, and lives until the
+// await's end; so it may hold what the children share. What it throws is that child's exception.
+//
+// Returns: a std::array<T, N> in the order of i.
+template <std::size_t N, internal::ChildFactory F>
+auto when_all_n(F make) {
+  return internal::WhenAllNAwaiter<N, F>(std::move(make));
+}
+
+// The same for `n` children. Returns a std::vector<T>.
+// Limits: n <= 2^30.
+template <internal::ChildFactory F>
+auto when_all_n(std::size_t n, F make) {
+  return internal::WhenAllSizedAwaiter<F>(n, std::move(make));
 }
 
 }  // namespace skua

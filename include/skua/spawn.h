@@ -29,13 +29,13 @@ namespace internal {
 
 TaskId next_task_id() noexcept;
 // Ends, as cancelled, a task that the runtime has not taken: the frame is destroyed, the handle lives.
-SKUA_COLD void refuse_task(TaskHeader* task) noexcept;
+SKUA_COLD void refuse_task(SpawnedTask* task) noexcept;
 
 template <typename T>
 JoinHandle<T> spawn_on(Executor& executor, Task<T> task, const SpawnOptions& options) {
   const auto handle = std::move(task).release_handle();
   SKUA_REQUIRE(handle != nullptr);
-  TaskHeader* const header = construct_header<T>(handle.address(), TaskKind::kRoot);
+  SpawnedTask* const header = construct_spawned<T>(handle.address());
   header->vtable = &kTaskVTable<T>;
   header->id = next_task_id();
   header->executor = &executor;

@@ -18,11 +18,15 @@
 
 #include <concepts>
 #include <coroutine>
+#include <cstdint>
+#include <exception>
 #include <memory>
 #include <type_traits>
 #include <utility>
 
 #include "skua/internal/check.h"
+#include "skua/internal/executor.h"
+#include "skua/internal/final_awaiter.h"
 #include "skua/internal/frame.h"
 #include "skua/internal/promise_base.h"
 #include "skua/internal/result_slot.h"
@@ -68,7 +72,7 @@ class Promise final : public PromiseReturn<T> {
 
   void unhandled_exception() noexcept {
     static_cast<ResultSlot<T>*>(this->out)->set_exception(std::current_exception());
-    if (this->parent == nullptr) this->task->threw = true;
+    if (this->parent == 0) this->task->threw = true;
   }
 
   static void* operator new(std::size_t size) { return allocate_frame<T>(size); }
@@ -95,7 +99,8 @@ class [[nodiscard]] TaskAwaiter {
     static_assert(std::derived_from<ParentPromise, PromiseBase>,
                   "a skua::Task can be awaited by a Skua coroutine only");
     PromiseBase& child = child_.promise();
-    child.parent = std::addressof(parent.promise());
+    child.parent = reinterpret_cast<std::uintptr_t>(
+        static_cast<PromiseBase*>(std::addressof(parent.promise())));
     child.task = parent.promise().task;
     child.out = &result_;
     return transfer_to(std::exchange(child_, nullptr));

@@ -10,26 +10,54 @@
 #include <cstddef>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/membarrier.h"
 #include "skua/internal/executor.h"
+#include "skua/internal/fork.h"
+#include "skua/internal/fork_deque.h"
 #include "skua/internal/promise_base.h"
 #include "skua/internal/task_header.h"
+#include "skua/internal/worker_core.h"
 
 namespace skua::test {
+
+// What a thread needs to run tasks: see ManualExecutor::run_one().
+class ManualWorker : public internal::WorkerCore {
+ public:
+  ManualWorker(internal::Executor* owner, internal::ForkGate& gate) : deque(gate) {
+    forks = &deque;
+    executor = owner;
+    idle_word = &idle_;
+  }
+
+  internal::ForkDeque deque;
+
+ private:
+  const std::atomic<std::uint32_t> idle_{0};
+};
 
 // Runs nothing by itself: the test does, on one thread or on several.
 class ManualExecutor final : public internal::Executor {
  public:
+  explicit ManualExecutor(int workers = 1) {
+    for (int i = 0; i < workers; ++i) {
+      workers_.push_back(std::make_unique<ManualWorker>(this, gate_));
+    }
+  }
+
+  ManualWorker& worker(int i) { return *workers_[static_cast<std::size_t>(i)]; }
+
   void schedule(internal::TaskHeader* task) noexcept override {
     std::lock_guard<std::mutex> lock(mu_);
     ready_.push_back(task);
   }
   void schedule_yielded(internal::TaskHeader* task) noexcept override { schedule(task); }
-  void schedule_forked(internal::TaskHeader* task) noexcept override { schedule(task); }
+  void fork_pushed() noexcept override {}
   bool schedule_spawned(internal::TaskHeader* task) noexcept override {
     if (refuses) return false;
     schedule(task);
@@ -58,15 +86,29 @@ class ManualExecutor final : public internal::Executor {
     ready_.pop_front();
     return task;
   }
-  bool run_one() {
-    internal::TaskHeader* const task = pop();
-    if (task != nullptr) task->run();
-    return task != nullptr;
+  // As the given worker: a ready task; else the newest of its own forks; else the oldest of another's.
+  bool run_one(int worker_index = 0) {
+    ManualWorker& self = worker(worker_index);
+    if (internal::TaskHeader* const task = pop()) {
+      run(self, task);
+      return true;
+    }
+    internal::ForkRecord* fork = self.deque.pop();
+    for (std::size_t i = 0; fork == nullptr && i < workers_.size(); ++i) {
+      if (workers_[i].get() == &self || workers_[i]->deque.looks_empty()) continue;
+      const internal::ForkGate::Visit visit(gate_);
+      fork = workers_[i]->deque.steal();
+    }
+    if (fork == nullptr) return false;
+    self.budget = internal::kRunBudget;
+    if (internal::TaskHeader* const child = fork->take(self)) run(self, child);
+    return true;
   }
   void drain() {
     while (run_one()) {
     }
   }
+  // Tasks that are ready; forks are not counted.
   std::size_t ready() {
     std::lock_guard<std::mutex> lock(mu_);
     return ready_.size();
@@ -79,6 +121,14 @@ class ManualExecutor final : public internal::Executor {
   std::vector<internal::TaskHeader*> retired;
 
  private:
+  static void run(ManualWorker& self, internal::TaskHeader* task) {
+    self.budget = internal::kRunBudget;
+    task->worker = &self;
+    task->run();
+  }
+
+  internal::ForkGate gate_{internal::process_barrier()};
+  std::vector<std::unique_ptr<ManualWorker>> workers_;
   std::mutex mu_;
   std::deque<internal::TaskHeader*> ready_;
   std::atomic<std::size_t> ended_{0};

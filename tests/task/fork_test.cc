@@ -64,7 +64,7 @@ class ForkTest : public testing::Test {
   }
 
   const std::int64_t blocks_before_ = live_blocks();
-  ManualExecutor executor_;
+  ManualExecutor executor_{2};
   Log log_;
 };
 
@@ -183,13 +183,28 @@ Task<int> fork_two(Task<int> a, Task<int> b) {
   co_return 10 * x + y;
 }
 
-TEST_F(ForkTest, TheFirstChildRunsAtOnceAndTheOthersAreQueued) {
+TEST_F(ForkTest, ChildrenThatDoNotSuspendRunInOrderInTheRunOfTheParent) {
   std::vector<Task<int>> children;
   for (int i = 0; i < 3; ++i) children.push_back(give(i, &log_));
   auto parent = spawn(fork_vector(std::move(children)));
   EXPECT_TRUE(executor_.run_one());
-  EXPECT_THAT(log_, ElementsAre("give 0"));
-  EXPECT_EQ(executor_.ready(), 2u);
+  EXPECT_THAT(log_, ElementsAre("give 0", "give 1", "give 2"));
+  EXPECT_THAT(result(std::move(parent)), ElementsAre(0, 1, 2));
+}
+
+TEST_F(ForkTest, WhenAChildSuspendsTheNextOneIsLeftToWhoeverComesFirst) {
+  ManualOp op;
+  std::vector<Task<int>> children;
+  children.push_back(wait_then_give(&op, 0, &log_));
+  for (int i = 1; i < 3; ++i) children.push_back(give(i, &log_));
+  auto parent = spawn(fork_vector(std::move(children)));
+  EXPECT_TRUE(executor_.run_one());
+  EXPECT_THAT(log_, IsEmpty());
+  EXPECT_EQ(executor_.ready(), 0u);
+  EXPECT_EQ(executor_.worker(0).deque.size(), 1u);
+  EXPECT_TRUE(executor_.run_one());  // Takes the record; the last child follows the second.
+  EXPECT_THAT(log_, ElementsAre("give 1", "give 2"));
+  EXPECT_TRUE(op.complete());
   executor_.drain();
   EXPECT_THAT(result(std::move(parent)), ElementsAre(0, 1, 2));
 }
@@ -285,7 +300,7 @@ TEST_F(ForkTest, AnAbortOfTheParentAbortsItsSuspendedChildrenAndDestroysAllOnce)
   parent.abort();
   EXPECT_EQ(ops[0].cancels() + ops[1].cancels(), 2);
   executor_.drain();
-  EXPECT_THAT(log_, ElementsAre("~child 0", "~child 1", "~parent"));
+  EXPECT_THAT(log_, ElementsAre("~child 1", "~child 0", "~parent"));
   EXPECT_EQ(executor_.ended(), 1u);
   EXPECT_TRUE(killed(std::move(parent)));
 }
@@ -293,7 +308,7 @@ TEST_F(ForkTest, AnAbortOfTheParentAbortsItsSuspendedChildrenAndDestroysAllOnce)
 TEST_F(ForkTest, AnAbortOfTheParentEndsChildrenThatAreStillQueuedUnrun) {
   ManualOp op;
   auto parent = spawn(guarded_fork(wait_then_give(&op, 0, &log_), give(1, &log_), &log_));
-  EXPECT_TRUE(executor_.run_one());  // The second child has not run.
+  EXPECT_TRUE(executor_.run_one());  // The second child has not started.
   parent.abort();
   executor_.drain();
   EXPECT_THAT(log_, ElementsAre("~child 0", "~parent"));
@@ -445,13 +460,13 @@ TEST_F(ForkTest, AnAbortThatRacesTheEndsOfTheChildrenEndsAllOnce) {
   constexpr std::size_t kRounds = 1'500;
   constexpr int kChildren = 4;
   std::atomic<bool> stop{false};
-  const auto work = [&] {
+  const auto work = [&](int worker) {
     while (!stop.load(std::memory_order_acquire)) {
-      if (!executor_.run_one()) std::this_thread::yield();
+      if (!executor_.run_one(worker)) std::this_thread::yield();
     }
   };
-  std::thread helper_a(work);
-  std::thread helper_b(work);
+  std::thread helper_a(work, 0);
+  std::thread helper_b(work, 1);
   std::size_t destroyed = 0;
   for (std::size_t round = 1; round <= kRounds; ++round) {
     std::vector<Task<int>> children;

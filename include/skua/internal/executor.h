@@ -20,8 +20,8 @@ class Executor {
   virtual void schedule(TaskHeader* task) noexcept = 0;
   // Queues the running task behind everything that is ready here. The worker that runs it.
   virtual void schedule_yielded(TaskHeader* task) noexcept = 0;
-  // Queues a child that its parent has just forked. The worker that runs the parent.
-  virtual void schedule_forked(TaskHeader* task) noexcept = 0;
+  // A fork was put on the deque of a worker, while others sleep or search. That worker.
+  virtual void fork_pushed() noexcept = 0;
   // Queues a task that is new. Any thread. False: the runtime is shutting down and has not taken it.
   [[nodiscard]] virtual bool schedule_spawned(TaskHeader* task) noexcept = 0;
   // Notes a task that suspends for the first time, so that shutdown finds it. The worker that runs it.

@@ -1,64 +1,176 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A parent that waits for children that run in parallel. The first child runs at once on the parent's
-// thread, the others stand in the queues, where any worker finds them; whichever child ends last goes on as
-// the parent.
+// A parent that waits for children that run in parallel. One child runs at once on the parent's thread; the record of
+// the fork stands on the worker's deque meanwhile, and whoever takes it from there makes and runs the next child:
 //
-//   [FORK]  each child's decrement of remaining_ (acq_rel) -> the last one's. The parent sees all results.
+//   - the worker itself, when the child has ended: the usual case, depth first, and without an atomic read-modify-write;
+//   - a thief, or the worker's run loop when the child has suspended.
 //
-// A child's block (header and result) belongs to the fork: it is freed by the awaiter, after the last child.
+// Who holds the record, having taken it or never having pushed it, may touch its plain fields. A fork is *cut short* if
+// its task was aborted: no more children are started.
+//
+// Counting. Children end on path (their worker finds the record as the newest of its deque and claims it) or off path.
+// Each child but the last leaves the record on a deque once, and it is taken from there once: by that or another child
+// on path, or otherwise, which `steals_` counts. So as many children end off path as there are steals, whichever they
+// are, and a child may suspend and end on any thread. The idea of counting steals is libfork's (C. J. Williams and J.
+// Elliott, "Libfork: portable continuation-stealing with stackless coroutines", 2024).
+//
+//   join_ = kUnset - (children ended off path) - (kUnset - steals_, by the last child)
+//
+// Who brings it to 0 goes on as the parent; if nothing was stolen, the last child does so without looking at it.
+//
+//   [FORK]  each decrement of join_ (acq_rel) -> the one that reaches 0. The parent sees what the children did. The
+//           record itself goes from hand to hand by [FORK-PUSH], or by the wake-up of a child.
+//
+// tests/model/fork_join.pml checks the counting.
 #pragma once
 
 #include <atomic>
 #include <coroutine>
 #include <cstddef>
-#include <span>
+#include <cstdint>
+#include <new>
 
+#include "skua/internal/check.h"
+#include "skua/internal/config.h"
+#include "skua/internal/executor.h"
+#include "skua/internal/frame.h"
 #include "skua/internal/promise_base.h"
 #include "skua/internal/task_header.h"
+#include "skua/internal/worker_core.h"
 
 namespace skua::internal {
 
-class ForkState final : public Waiter {
+// The base of what stands in the parent's frame while it waits. See Fork for the part that knows the children's types.
+class ForkRecord {
  public:
-  ForkState() noexcept : Waiter(&no_hook) {}
+  static constexpr std::uint32_t kChildrenMax = 1u << 30;
 
-  // Suspends `parent` and starts its children, whose headers are constructed and not yet queued.
-  // Returns what to run next. `children` outlives the fork. The thread that runs the parent, once.
-  std::coroutine_handle<> start(PromiseBase& parent,
-                                std::span<TaskHeader* const> children) noexcept;
+  ForkRecord(const ForkRecord&) = delete;
+  ForkRecord& operator=(const ForkRecord&) = delete;
 
-  // One child has ended; `killed` if it has no result. Returns what to run next. *this may be gone.
-  std::coroutine_handle<> child_done(bool killed) noexcept;
-
-  // --- For TaskHeader::run_cancel(), while it keeps the parent from resuming. ---
-
-  // The fork that `waiter` is, or nullptr if it is something else.
-  static ForkState* of(Waiter* waiter) noexcept {
-    return waiter->cancel == &no_hook ? static_cast<ForkState*>(waiter) : nullptr;
+  // What a forked child's PromiseBase::parent says.
+  static ForkRecord* of(std::uintptr_t parent) noexcept {
+    return reinterpret_cast<ForkRecord*>(parent & ~PromiseBase::kTagMask);
   }
-  // Each child once, then nullptr. Any of them may have ended already: its header is ours until the last one has,
-  // and that cannot wake the parent now.
-  TaskHeader* next_to_cancel() noexcept {
-    return next_to_cancel_ < children_.size() ? children_[next_to_cancel_++] : nullptr;
+
+  // A child has ended; `parent` as in its promise. Returns what to run next. The worker that ran it; *this may be gone.
+  SKUA_ALWAYS_INLINE std::coroutine_handle<> child_done(WorkerCore& worker,
+                                                        std::uintptr_t parent) noexcept {
+    if ((parent & PromiseBase::kForkedTag) == 0) return or_noop(last_done(worker));
+    if (SKUA_UNLIKELY(!worker.forks->pop_if(this))) return or_noop(ended_off_path(worker));
+    const std::coroutine_handle<> next = advance_(*this, worker);
+    if (SKUA_UNLIKELY(--worker.budget <= 0)) return pause(next);
+    return or_noop(next);
   }
-  // The fork that this one is a descendant of, and that goes on when this one is through.
-  ForkState* cancelled_from() const noexcept { return cancelled_from_; }
-  void set_cancelled_from(ForkState* fork) noexcept { cancelled_from_ = fork; }
+  // The same for a child that was destroyed because its task was aborted: there is no result, and no parent to resume.
+  [[nodiscard]] std::coroutine_handle<> child_killed(WorkerCore& worker,
+                                                     std::uintptr_t parent) noexcept;
+
+  // The holder has taken the record from a deque on which `worker` or a thief found it. Returns the task to run next on
+  // `worker`, or nullptr if there is none; *this may be gone.
+  [[nodiscard]] TaskHeader* take(WorkerCore& worker) noexcept;
+
+  // The spawned task that the parent is a part of. The holder.
+  TaskHeader& root() const noexcept { return *parent_->task->root; }
+
+ protected:
+  // Makes and starts the next child. nullptr: there is nothing to run here.
+  using Advance = std::coroutine_handle<> (*)(ForkRecord&, WorkerCore&) noexcept;
+
+  ForkRecord(Advance advance, std::size_t children) noexcept
+      : advance_(advance), children_(static_cast<std::uint32_t>(children)) {
+    SKUA_REQUIRE(children <= kChildrenMax, children);
+  }
+  ~ForkRecord() = default;
+
+  // Suspends the parent and runs the first child.
+  SKUA_ALWAYS_INLINE std::coroutine_handle<> start(PromiseBase& parent) noexcept {
+    parent_ = &parent;
+    return or_noop(advance_(*this, *parent.task->worker));
+  }
+
+  // All that a typed record's advance does beside making the child. The holder.
+  bool cut_short() const noexcept { return parent_->task->root->abort_requested(); }
+  SKUA_COLD std::coroutine_handle<> end_cut_short(WorkerCore& worker) noexcept;
+  std::uint32_t next_index() noexcept { return next_++; }
+  bool all_started() const noexcept { return next_ == children_; }
+  // Starts `child`, and passes the record on.
+  SKUA_ALWAYS_INLINE std::coroutine_handle<> start_child(PromiseBase& promise, void* out,
+                                                         WorkerCore& worker) noexcept {
+    const std::coroutine_handle<> child = promise.handle();
+    promise.task = ::new (static_cast<void*>(header_of_frame(child.address())))
+        TaskHeader(*parent_->task, &worker);
+    promise.out = out;
+    if (all_started()) {
+      promise.parent = reinterpret_cast<std::uintptr_t>(this) | PromiseBase::kLastForkedTag;
+      return child;
+    }
+    promise.parent = reinterpret_cast<std::uintptr_t>(this) | PromiseBase::kForkedTag;
+    worker.forks->push(this);  // From here on it is not ours.
+    // Who sleeps is woken for it, unless somebody searches already; see [FORK-SLEEP] for why no barrier stands here.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    const std::uint32_t idle = worker.idle_word->load(std::memory_order_relaxed);
+    if (SKUA_UNLIKELY(idle != worker.all_awake)) worker.executor->fork_pushed();
+    return child;
+  }
+  // The child that was started last has ended.
+  SKUA_ALWAYS_INLINE std::coroutine_handle<> last_done(WorkerCore& worker) noexcept {
+    if (SKUA_UNLIKELY(steals_ != 0)) return last_done_after_steals(worker);
+    // Nobody else had the record, so no child was killed: that would have been off path.
+    parent_->task->worker = &worker;
+    return parent_->handle();
+  }
 
  private:
-  // Never called: marks a waiter as a fork.
-  static CancelOutcome no_hook(Waiter* waiter) noexcept;
+  static constexpr std::uint32_t kUnset = 1u << 31;
 
-  // Constant after start().
+  SKUA_ALWAYS_INLINE static std::coroutine_handle<> or_noop(std::coroutine_handle<> next) noexcept {
+    return next ? transfer_to(next) : std::noop_coroutine();
+  }
+  SKUA_COLD std::coroutine_handle<> ended_off_path(WorkerCore& worker) noexcept;
+  SKUA_COLD std::coroutine_handle<> last_done_after_steals(WorkerCore& worker) noexcept;
+  SKUA_COLD std::coroutine_handle<> resume_parent(WorkerCore& worker) noexcept;
+  SKUA_COLD static std::coroutine_handle<> pause(std::coroutine_handle<> next) noexcept;
+
+  // Constant after the start.
+  const Advance advance_;
   PromiseBase* parent_ = nullptr;
-  std::span<TaskHeader* const> children_;
+  const std::uint32_t children_;
+  // The holder.
+  std::uint32_t next_ = 0;  // Children started, or that could not be made.
+  std::uint32_t steals_ = 0;
   // Any child.
-  std::atomic<std::size_t> remaining_{0};
+  std::atomic<std::uint32_t> join_{kUnset};
   std::atomic<bool> any_killed_{false};
-  // The one aborter.
-  std::size_t next_to_cancel_ = 0;
-  ForkState* cancelled_from_ = nullptr;
+};
+
+// The typed part, as a base of the awaiter `Derived`, which offers:
+//   PromiseBase& make_child(std::uint32_t i)    may throw
+//   void* out(std::uint32_t i)                  where child i leaves its result
+//   void fail_child(std::uint32_t i) noexcept   make_child(i) has thrown the current exception
+template <typename Derived>
+class Fork : public ForkRecord {
+ protected:
+  explicit Fork(std::size_t children) noexcept : ForkRecord(&advance, children) {}
+
+ private:
+  static std::coroutine_handle<> advance(ForkRecord& record, WorkerCore& worker) noexcept {
+    auto& self = static_cast<Derived&>(record);
+    for (;;) {
+      if (SKUA_UNLIKELY(self.cut_short())) return self.end_cut_short(worker);
+      const std::uint32_t i = self.next_index();
+      PromiseBase* child;
+      try {
+        child = &self.make_child(i);
+      } catch (...) {
+        self.fail_child(i);
+        if (self.all_started()) return self.last_done(worker);
+        continue;
+      }
+      return self.start_child(*child, self.out(i), worker);
+    }
+  }
 };
 
 }  // namespace skua::internal

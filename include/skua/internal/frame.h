@@ -26,7 +26,7 @@ struct FrameMark {
 
 // The mark is the last thing before the frame; the header is constructed only if it is needed.
 inline constexpr std::size_t kHeaderBytes =
-    round_up_to_frame(sizeof(TaskHeader) + sizeof(FrameMark));
+    round_up_to_frame(sizeof(SpawnedTask) + sizeof(FrameMark));
 
 // From a block's start to its header, for a coroutine that returns T.
 template <typename T>
@@ -36,8 +36,15 @@ inline constexpr std::size_t kSlotBytes = round_up_to_frame(sizeof(ResultSlot<T>
 void* allocate_block(std::size_t bytes);
 void free_block(void* block, std::size_t bytes) noexcept;
 
+inline SpawnedTask* spawned_of_frame(void* frame) noexcept {
+  return reinterpret_cast<SpawnedTask*>(static_cast<std::byte*>(frame) - kHeaderBytes);
+}
+
+// Where the TaskHeader of a forked child is made: the place that it has in a SpawnedTask.
+static_assert(sizeof(SpawnedTask) == sizeof(JoinState) + sizeof(TaskHeader));
 inline TaskHeader* header_of_frame(void* frame) noexcept {
-  return reinterpret_cast<TaskHeader*>(static_cast<std::byte*>(frame) - kHeaderBytes);
+  return reinterpret_cast<TaskHeader*>(static_cast<std::byte*>(frame) - kHeaderBytes +
+                                       sizeof(JoinState));
 }
 
 inline FrameMark* mark_of_frame(void* frame) noexcept {
@@ -47,7 +54,7 @@ inline FrameMark* mark_of_frame(void* frame) noexcept {
 template <typename T>
 ResultSlot<T>* slot_of_header(JoinState* header) noexcept {
   return reinterpret_cast<ResultSlot<T>*>(
-      reinterpret_cast<std::byte*>(static_cast<TaskHeader*>(header)) - kSlotBytes<T>);
+      reinterpret_cast<std::byte*>(static_cast<SpawnedTask*>(header)) - kSlotBytes<T>);
 }
 
 template <typename T>
@@ -60,8 +67,8 @@ void* allocate_frame(std::size_t frame_bytes) {
   return frame;
 }
 
-// Frees the block of a frame that was awaited. The block of a spawned or forked one has another
-// owner, who frees it by free_task_block() when the result has been taken.
+// Frees the block of a frame that was awaited or forked. The block of a spawned one has another owner, who frees it by
+// free_task_block() when the result has been taken.
 template <typename T>
 void deallocate_frame(void* frame) noexcept {
   const FrameMark mark = *mark_of_frame(frame);
@@ -70,19 +77,20 @@ void deallocate_frame(void* frame) noexcept {
   }
 }
 
-// Makes the header and the result slot in front of a frame that is about to be spawned or forked.
+// Makes the header and the result slot in front of a frame that is about to be spawned.
 template <typename T>
-TaskHeader* construct_header(void* frame, TaskKind kind) noexcept {
-  mark_of_frame(frame)->kind = kind;
-  TaskHeader* header = ::new (static_cast<void*>(header_of_frame(frame))) TaskHeader(kind);
-  ::new (static_cast<void*>(slot_of_header<T>(header))) ResultSlot<T>();
-  return header;
+SpawnedTask* construct_spawned(void* frame) noexcept {
+  mark_of_frame(frame)->kind = TaskKind::kRoot;
+  auto* const task = ::new (static_cast<void*>(spawned_of_frame(frame))) SpawnedTask();
+  ::new (static_cast<void*>(slot_of_header<T>(task))) ResultSlot<T>();
+  return task;
 }
 
 template <typename T>
 void free_task_block(JoinState* header) noexcept {
   ResultSlot<T>* const slot = slot_of_header<T>(header);
-  auto* const frame = reinterpret_cast<std::byte*>(static_cast<TaskHeader*>(header)) + kHeaderBytes;
+  auto* const frame =
+      reinterpret_cast<std::byte*>(static_cast<SpawnedTask*>(header)) + kHeaderBytes;
   const std::size_t bytes = mark_of_frame(frame)->block_bytes;
   header->free_name();
   slot->~ResultSlot<T>();
@@ -92,7 +100,7 @@ void free_task_block(JoinState* header) noexcept {
 template <typename T>
 inline constexpr JoinVTable kTaskVTable{
     .release = &free_task_block<T>,
-    .abort = [](JoinState* state) noexcept { static_cast<TaskHeader*>(state)->abort(); },
+    .abort = [](JoinState* state) noexcept { static_cast<SpawnedTask*>(state)->abort(); },
 };
 
 }  // namespace skua::internal

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The schedulable unit. What the queues hold is a pointer to a TaskHeader; it stands in front of the
-// coroutine frame it belongs to, in the same allocation, and outlives that frame:
+// coroutine frame it belongs to, in the same allocation:
 //
-//   block -> | ResultSlot<T> | TaskHeader | coroutine frame ... |
-//              until joined    until joined  until the task ends
+//   block -> | ResultSlot<T> | JoinState | TaskHeader | coroutine frame ... |
+//              until joined    ... SpawnedTask ...      until the task ends
+//
+// A spawned task has all of it, and header and result outlive the frame. A forked child (of a when_all) has the
+// TaskHeader alone, and it goes with the frame: its result lies in its parent's frame.
 //
 // States, protocol and the proof sketch: task/README.md. The named edges:
 //
@@ -21,12 +24,12 @@
 #include <cstdint>
 
 #include "skua/internal/config.h"
+#include "skua/internal/worker_core.h"
 
 namespace skua::internal {
 
 class Executor;
 class TaskHeader;
-class ForkState;
 struct RegistrySlot;
 struct JoinState;
 
@@ -123,12 +126,25 @@ struct JoinState {
 enum class TaskKind : std::uint8_t {
   kAwaited,  // Part of the task that awaits it: the header is never used.
   kRoot,     // Spawned: has an identity and a join.
-  kForked,   // A child of when_all: has a ForkState.
+  kForked,   // A child of when_all: belongs to the root that its parent belongs to.
 };
 
-class TaskHeader : public JoinState {
+class TaskHeader {
+  std::atomic<std::uint32_t> state_{0};  // First, next to what else is set when a child starts.
+
  public:
-  explicit TaskHeader(TaskKind k) noexcept : JoinState(nullptr), kind(k) {}
+  static constexpr std::int16_t kAnywhere = -1;
+
+  // Of a task that is its own root.
+  explicit TaskHeader(TaskKind k) noexcept : kind(k), root(this) {}
+  // Of a child that `parent` forks on `core`.
+  TaskHeader(const TaskHeader& parent, WorkerCore* core) noexcept
+      : kind(TaskKind::kForked),
+        level(parent.level),
+        home(parent.home),
+        worker(core),
+        executor(parent.executor),
+        root(parent.root) {}
   TaskHeader(const TaskHeader&) = delete;
   TaskHeader& operator=(const TaskHeader&) = delete;
 
@@ -139,7 +155,7 @@ class TaskHeader : public JoinState {
     resume = handle;
     waiter->task = this;
     waiting_on = waiter;
-    if (SKUA_UNLIKELY(registry_slot == nullptr) && kind == TaskKind::kRoot) enrol();
+    if (SKUA_UNLIKELY(!enrolled)) enrol();
   }
   // The last step of suspending, after the waiter was published. True: the task is suspended, and
   // may run elsewhere already; touch nothing. False: it was woken meanwhile; it goes on here.
@@ -154,6 +170,14 @@ class TaskHeader : public JoinState {
   // The operation turned out to be ready after prepare_suspend(), and the waiter was never published.
   void undo_prepare() noexcept { waiting_on = nullptr; }
 
+  // Instead of suspending, for an operation that was ready at once: takes a unit of the run's budget. True: there was
+  // none left, and the task now stands in a queue, to go on with its result later; touch nothing. `waiter` is the
+  // operation's, or anything but nullptr if it has none: its result is not lost by an abort.
+  [[nodiscard]] bool spend_budget(std::coroutine_handle<> handle, Waiter* waiter) noexcept {
+    if (SKUA_LIKELY(--worker->budget > 0)) return false;
+    return yield_with_result(handle, waiter);
+  }
+
   // --- Waking. ---
 
   // Makes the task runnable. Whoever took its waiter from the operation, once. *this may be gone.
@@ -166,9 +190,15 @@ class TaskHeader : public JoinState {
 
   // --- Aborting. ---
 
-  // Asks the task to end at its next suspension, or in the one it is in. Any thread that keeps the
-  // header alive (a handle, the fork record, the stopped world of a shutdown).
+  // Asks the task, and the children it has forked, to end at their next suspension, or in the one they are in. A
+  // spawned task. Any thread that keeps the header alive (a handle, or the stopped world of a shutdown).
   void abort() noexcept;
+  // The same for a task that is in no queue's hands: sets the mark alone. A spawned task.
+  void mark_aborted() noexcept { state_.fetch_or(kAbort, std::memory_order_acq_rel); }
+  // Queues a task that waits for its children, to be destroyed instead of resumed. Who has ended the fork.
+  SKUA_COLD void kill_in_fork(std::coroutine_handle<> handle) noexcept;
+  // Forgets a forked child that has enrolled. Before its frame goes, on the thread that ends it.
+  SKUA_COLD void leave_root() noexcept;
   bool abort_requested() const noexcept {
     return (state_.load(std::memory_order_relaxed) & kAbort) != 0;  // A hint; ordered by [ABORT].
   }
@@ -178,17 +208,22 @@ class TaskHeader : public JoinState {
   // Runs the task until it suspends or ends. *this may be gone.
   void run() noexcept;
   // The same while the runtime shuts down: marks the task as aborted first.
-  void run_draining() noexcept { run_aborted(); }
+  void run_draining() noexcept;
 
   // Plain fields: written by the thread that runs the task, handed over by [WAKE] and the queues.
+  const TaskKind kind;
+  std::uint8_t level = 1;         // Priority: 0 high, 1 normal, 2 low.
+  std::int16_t home = kAnywhere;  // The worker that it must stay on.
+  WorkerCore* worker = nullptr;   // That runs it, or has run it last.
   std::coroutine_handle<> resume;
   Waiter* waiting_on = nullptr;  // nullptr: fresh or yielded, so nothing is lost by an abort.
   Executor* executor = nullptr;
-  RegistrySlot* registry_slot = nullptr;
-  ForkState* fork = nullptr;  // kForked.
-  const TaskKind kind;
-  bool threw = false;   // The result is an exception.
-  bool killed = false;  // There is no result.
+  TaskHeader* root;  // The spawned task that it is a part of; itself, if it is that.
+  RegistrySlot* registry_slot = nullptr;  // kRoot.
+  bool enrolled = false;                  // Known to the registry, or, a forked child, to its root.
+  bool threw = false;                     // The result is an exception. kRoot.
+  bool killed = false;                    // There is no result. kRoot.
+  bool unconstrained = false;             // Has no budget.
 
  private:
   static constexpr std::uint32_t kSuspended = 1;  // Waits; a wake-up may claim it.
@@ -201,12 +236,23 @@ class TaskHeader : public JoinState {
   SKUA_COLD bool commit_suspend_slow() noexcept;
   SKUA_COLD void enrol() noexcept;
   SKUA_COLD void run_aborted() noexcept;
+  SKUA_COLD bool yield_with_result(std::coroutine_handle<> handle, Waiter* waiter) noexcept;
   [[nodiscard]] bool start_abort() noexcept;
+  void abort_forked() noexcept;
+  void unlink_forked() noexcept;
   void run_cancel() noexcept;
   void end_cancel(CancelOutcome outcome) noexcept;
   void kill() noexcept;
 
-  std::atomic<std::uint32_t> state_{0};
+  // The enrolled descendants that were not aborted yet, in a list that begins in their root; see task_header.cc.
+  TaskHeader* forked_next_ = nullptr;   // kRoot: the first.
+  TaskHeader** forked_link_ = nullptr;  // kForked: what points to it; nullptr: in no list.
+};
+
+// A task that was spawned: it can be joined.
+class SpawnedTask final : public JoinState, public TaskHeader {
+ public:
+  SpawnedTask() noexcept : JoinState(nullptr), TaskHeader(TaskKind::kRoot) {}
 };
 
 }  // namespace skua::internal
