@@ -69,7 +69,22 @@ TaskHeader* Scheduler::from_injector(Local& local) noexcept {
   return batch[0];
 }
 
+// Forks wait behind the ring, where a tree that has used up its budget stands, too: so it goes on depth first. But not
+// for ever: the newest has its turn in the midst of each 16 ticks, the oldest in that of each 1024.
+TaskHeader* Scheduler::from_forks(Local& local) noexcept {
+  ForkRecord* const fork = local.tick % kOldestForkInterval == kOldestForkInterval / 2
+                               ? local.forks.steal()
+                               : local.forks.pop();
+  return fork != nullptr ? fork->take(*local.core) : nullptr;
+}
+
 TaskHeader* Scheduler::from_own(Local& local, Source& source) noexcept {
+  if (local.tick % kForkInterval == kForkInterval / 2) {
+    if (TaskHeader* const task = from_forks(local)) {
+      source = Source::kFork;
+      return task;
+    }
+  }
   if (local.slot != nullptr) {
     if (local.slot_streak < tuning_.slot_runs_max) {
       ++local.slot_streak;
@@ -83,8 +98,8 @@ TaskHeader* Scheduler::from_own(Local& local, Source& source) noexcept {
   local.slot_streak = 0;
   source = Source::kRing;
   if (TaskHeader* const task = local.ring.pop()) return task;
-  if (ForkRecord* const fork = local.forks.pop()) return fork->take(*local.core);
-  return nullptr;
+  source = Source::kFork;
+  return from_forks(local);
 }
 
 TaskHeader* Scheduler::next(int worker, Source& source) noexcept {

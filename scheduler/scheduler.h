@@ -41,6 +41,7 @@ enum class Source : std::uint8_t {
   kInjectorTick,  // The injector, because it was its turn.
   kSlot,
   kRing,
+  kFork,      // The next child of a fork of this worker.
   kInjector,  // The injector, because the worker's own queues were empty.
   kPeer,
 };
@@ -105,6 +106,14 @@ class Scheduler {
   // `worker` has found a task. If it searched and was the last one, returns a worker to unpark.
   [[nodiscard]] int end_search(int worker) noexcept;
 
+  // A tick has passed without a look, in a tree of forks that goes on running. True if there is nothing else to do for
+  // `worker`.
+  [[nodiscard]] bool may_go_on(int worker) noexcept {
+    Local& local = *locals_[index(worker)];
+    ++local.tick;
+    return local.slot == nullptr && local.ring.empty() && injector_.size_hint() == 0;
+  }
+
   // --- Sleeping. The worker itself. ---
 
   // Announces sleep. False: there is work after all, and `worker` is awake and may look again.
@@ -126,6 +135,8 @@ class Scheduler {
 
  private:
   static constexpr std::size_t kInjectorBatchMax = 128;
+  static constexpr std::uint32_t kForkInterval = 16;
+  static constexpr std::uint32_t kOldestForkInterval = 1024;
 
   struct alignas(kCacheLine) Local {
     Local(InjectQueue& injector, ForkGate& gate, std::uint64_t seed)
@@ -146,6 +157,7 @@ class Scheduler {
 
   static std::size_t index(int worker) noexcept { return static_cast<std::size_t>(worker); }
   TaskHeader* from_injector(Local& local) noexcept;
+  TaskHeader* from_forks(Local& local) noexcept;
   TaskHeader* from_own(Local& local, Source& source) noexcept;
   void append(Local& local, TaskHeader* task) noexcept;
   bool any_work(const Local& self) const noexcept;

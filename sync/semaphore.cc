@@ -96,7 +96,7 @@ bool SemaphoreAwaiter::suspend(std::coroutine_handle<> awaiting, TaskHeader* wai
   if (semaphore_->take_or_enqueue(this)) {
     granted_ = true;
     waiting->undo_prepare();
-    return false;
+    return waiting->spend_budget(awaiting, this);
   }
   return waiting->commit_suspend();  // *this may be gone.
 }

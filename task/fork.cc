@@ -6,13 +6,14 @@
 namespace skua::internal {
 
 std::coroutine_handle<> ForkRecord::ended_off_path(WorkerCore& worker) noexcept {
-  if (join_.fetch_sub(1, std::memory_order_acq_rel) != 1) return nullptr;  // [FORK]
+  if (join_.fetch_sub(1, std::memory_order_acq_rel) != 1) return nothing_to_run(worker);  // [FORK]
   return resume_parent(worker);
 }
 
 std::coroutine_handle<> ForkRecord::last_done_after_steals(WorkerCore& worker) noexcept {
   const std::uint32_t rest = kUnset - steals_;
-  if (join_.fetch_sub(rest, std::memory_order_acq_rel) != rest) return nullptr;  // [FORK]
+  if (join_.fetch_sub(rest, std::memory_order_acq_rel) != rest)
+    return nothing_to_run(worker);  // [FORK]
   return resume_parent(worker);
 }
 
@@ -21,7 +22,7 @@ std::coroutine_handle<> ForkRecord::resume_parent(WorkerCore& worker) noexcept {
   TaskHeader* const task = parent_->task;
   if (any_killed_.load(std::memory_order_relaxed)) {  // Published by [FORK].
     task->kill_in_fork(parent_->handle());
-    return nullptr;
+    return nothing_to_run(worker);
   }
   task->worker = &worker;
   return parent_->handle();
@@ -31,8 +32,8 @@ std::coroutine_handle<> ForkRecord::child_killed(WorkerCore& worker,
                                                  std::uintptr_t parent) noexcept {
   any_killed_.store(true, std::memory_order_relaxed);  // Published by [FORK].
   // Off path even if the record lies on top of this worker's deque: whoever takes it from there counts as a thief.
-  if ((parent & PromiseBase::kForkedTag) != 0) return or_noop(ended_off_path(worker));
-  return or_noop(last_done_after_steals(worker));
+  if ((parent & PromiseBase::kForkedTag) != 0) return transfer_to(ended_off_path(worker));
+  return transfer_to(last_done_after_steals(worker));
 }
 
 // As if the child that is not started were the last, and had been killed.
@@ -41,23 +42,28 @@ std::coroutine_handle<> ForkRecord::end_cut_short(WorkerCore& worker) noexcept {
   return last_done_after_steals(worker);
 }
 
-TaskHeader* ForkRecord::take(WorkerCore& worker) noexcept {
-  ++steals_;
+// Makes what is next into a task that can be queued or run. *this may be gone.
+TaskHeader* ForkRecord::advance_later(WorkerCore& worker) noexcept {
+  worker.fork_ran_dry = false;
   const std::coroutine_handle<> next = advance_(*this, worker);
-  if (!next) return nullptr;
+  if (worker.fork_ran_dry) return nullptr;
   TaskHeader* const task = PromiseBase::of(next).task;
   task->resume = next;
   task->waiting_on = nullptr;
   return task;
 }
 
+TaskHeader* ForkRecord::take(WorkerCore& worker) noexcept {
+  ++steals_;
+  return advance_later(worker);
+}
+
 // The run has lasted long enough: what comes next waits for its turn like everything else.
-std::coroutine_handle<> ForkRecord::pause(std::coroutine_handle<> next) noexcept {
-  if (next) {
-    TaskHeader* const task = PromiseBase::of(next).task;
-    task->resume = next;
-    task->waiting_on = nullptr;
-    task->executor->schedule_yielded(task);  // *task may be gone.
+std::coroutine_handle<> ForkRecord::pause(WorkerCore& worker) noexcept {
+  worker.budget = kRunBudget;
+  if (worker.executor->may_go_on()) return transfer_to(advance_(*this, worker));
+  if (TaskHeader* const task = advance_later(worker)) {
+    task->root->executor->schedule_yielded(task);  // *task may be gone.
   }
   return std::noop_coroutine();
 }

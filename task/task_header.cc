@@ -136,7 +136,7 @@ bool TaskHeader::commit_suspend_slow() noexcept {
         // Woken as cancelled: the frames go, but on the run loop's stack, not under their own feet.
         if (state_.compare_exchange_weak(state, kAbort | kKill, std::memory_order_acq_rel,
                                          std::memory_order_acquire)) {
-          executor->schedule(this);
+          root->executor->schedule(this);
           return true;
         }
         continue;
@@ -181,7 +181,7 @@ bool TaskHeader::claim_wake() noexcept {
 }
 
 void TaskHeader::wake() noexcept {
-  if (claim_wake()) executor->schedule(this);
+  if (claim_wake()) root->executor->schedule(this);
 }
 
 void TaskHeader::wake_cancelled() noexcept {
@@ -215,7 +215,7 @@ void TaskHeader::run_cancel() noexcept { end_cancel(waiting_on->cancel(waiting_o
 
 // The hook has run: the task may go on, to be destroyed or to wait for its wake-up. *this may be gone.
 void TaskHeader::end_cancel(CancelOutcome outcome) noexcept {
-  Executor* const home = executor;
+  Executor* const home = root->executor;
   if (outcome == CancelOutcome::kUnlinked) {
     const std::uint32_t before = state_.exchange(kAbort | kKill, std::memory_order_acq_rel);
     SKUA_CHECK((before & kNotified) == 0, before);
@@ -238,7 +238,7 @@ void TaskHeader::end_cancel(CancelOutcome outcome) noexcept {
 void TaskHeader::kill_in_fork(std::coroutine_handle<> handle) noexcept {
   resume = handle;
   state_.fetch_or(kAbort | kKill, std::memory_order_acq_rel);
-  executor->schedule(this);  // *this may be gone.
+  root->executor->schedule(this);  // *this may be gone.
 }
 
 bool TaskHeader::yield_with_result(std::coroutine_handle<> handle, Waiter* waiter) noexcept {
@@ -248,7 +248,7 @@ bool TaskHeader::yield_with_result(std::coroutine_handle<> handle, Waiter* waite
   }
   resume = handle;
   waiting_on = waiter;
-  executor->schedule_yielded(this);  // *this may be gone.
+  root->executor->schedule_yielded(this);  // *this may be gone.
   return true;
 }
 
@@ -258,11 +258,11 @@ bool TaskHeader::yield_with_result(std::coroutine_handle<> handle, Waiter* waite
 // others look at their root's mark when they first suspend, or take the next child of a fork. So a child that never
 // suspends costs nothing here.
 //
-//   [FORKED]  The lists are guarded by a lock. abort() sets the root's mark before it takes it; a child that enrols reads
-//             the mark under it: either abort() finds the child in the list, or the child finds the mark.
+//   [FORKED]  The lists are guarded by a lock. abort() sets the root's mark before it takes it; a child that enrols
+//             reads the mark under it: either abort() finds the child in the list, or the child finds the mark.
 //
-// A child that is in the list is alive, since it leaves under the lock before its header goes. One whose abort has begun
-// (start_abort() was true) cannot resume, and so not end, before end_cancel().
+// A child that is in the list is alive, since it leaves under the lock before its header goes. One whose abort has
+// begun (start_abort() was true) cannot resume, and so not end, before end_cancel().
 
 namespace {
 
@@ -291,8 +291,9 @@ void TaskHeader::enrol() noexcept {
   // but its descendants can come here.
   if (!root->enrolled) {
     root->enrolled = true;
-    executor->enrol(root);
+    root->executor->enrol(root);
   }
+  forked_link_ = nullptr;
   if (root->abort_requested()) {  // [FORKED]
     mark_aborted();
     return;

@@ -85,9 +85,8 @@ std::int64_t deadline_after_ns(std::int64_t delay_ns) noexcept {
   return deadline_ns;
 }
 
-bool SleepAwaiter::await_ready() const noexcept { return node_.deadline_ns <= now_ns(); }
-
 bool SleepAwaiter::suspend(std::coroutine_handle<> awaiting, TaskHeader* waiting) noexcept {
+  if (node_.deadline_ns <= now_ns()) return waiting->spend_budget(awaiting, this);
   queue_ = &require_timer_queue();
   waiting->prepare_suspend(awaiting, this);
   node_.task = waiting;

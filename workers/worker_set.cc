@@ -351,6 +351,17 @@ void WorkerSet::schedule_yielded(TaskHeader* task) noexcept {
 
 void WorkerSet::fork_pushed() noexcept { unpark(scheduler_.fork_pushed()); }
 
+bool WorkerSet::may_go_on() noexcept {
+  Worker& worker = *current_worker();
+  if (!scheduler_.may_go_on(worker.id_) || phase() != Phase::kRunning) return false;
+  // The driver and the timers have their turn too.
+  if (scheduler_.tick(worker.id_) % static_cast<std::uint32_t>(options_.event_interval) == 0) {
+    return false;
+  }
+  WorkerCounters::add(scheduler_.counters(worker.id_).runs);
+  return true;
+}
+
 bool WorkerSet::schedule_spawned(TaskHeader* task) noexcept {
   if (Worker* const worker = current_worker()) {
     if (phase() >= Phase::kDraining) return false;

@@ -114,6 +114,7 @@ class WorkerSet final : public Executor {
   void schedule(TaskHeader* task) noexcept override;
   void schedule_yielded(TaskHeader* task) noexcept override;
   void fork_pushed() noexcept override;
+  [[nodiscard]] bool may_go_on() noexcept override;
   [[nodiscard]] bool schedule_spawned(TaskHeader* task) noexcept override;
   void enrol(TaskHeader* task) noexcept override;
   void retire(TaskHeader* task) noexcept override;

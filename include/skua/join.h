@@ -67,7 +67,7 @@ class SlotArray {
   SlotArray& operator=(const SlotArray&) = delete;
   ~SlotArray() {
     if (slots_ == nullptr) return;
-    std::destroy_n(slots_, size_);
+    if (!nothing_to_destroy_) std::destroy_n(slots_, size_);
     free_block(slots_, size_ * sizeof(ResultSlot<T>));
   }
 
@@ -75,16 +75,29 @@ class SlotArray {
 
   // In order. Rethrows the first exception, and takes nothing then.
   std::vector<ValueOrMonostate<T>> take_all() {
-    for (std::size_t i = 0; i < size_; ++i) rethrow_if_failed(slots_[i]);
-    std::vector<ValueOrMonostate<T>> values;
-    values.reserve(size_);
-    for (std::size_t i = 0; i < size_; ++i) values.push_back(take_value(slots_[i]));
-    return values;
+    using Value = ValueOrMonostate<T>;
+    bool all = true;
+    for (std::size_t i = 0; i < size_; ++i) all &= slots_[i].has_value();
+    if (SKUA_UNLIKELY(!all)) {
+      for (std::size_t i = 0; i < size_; ++i) rethrow_if_failed(slots_[i]);
+    }
+    if constexpr (std::is_arithmetic_v<Value> && !std::is_same_v<Value, bool>) {
+      std::vector<Value> values(size_);
+      for (std::size_t i = 0; i < size_; ++i) values[i] = slots_[i].stored();
+      nothing_to_destroy_ = all;
+      return values;
+    } else {
+      std::vector<Value> values;
+      values.reserve(size_);
+      for (std::size_t i = 0; i < size_; ++i) values.push_back(take_value(slots_[i]));
+      return values;
+    }
   }
 
  private:
   const std::size_t size_;
   ResultSlot<T>* slots_ = nullptr;
+  bool nothing_to_destroy_ = false;  // All slots hold numbers.
 };
 
 // What all forks have in common as awaiters. `Derived` as for Fork.
@@ -186,7 +199,11 @@ class WhenAllNAwaiter final : public ForkAwaiter<WhenAllNAwaiter<N, F>> {
   explicit WhenAllNAwaiter(F&& make) : ForkAwaiter<WhenAllNAwaiter>(N), make_(std::move(make)) {}
 
   std::array<ValueOrMonostate<T>, N> await_resume() {
-    for (const ResultSlot<T>& slot : slots_) rethrow_if_failed(slot);
+    bool all = true;
+    for (const ResultSlot<T>& slot : slots_) all &= slot.has_value();
+    if (SKUA_UNLIKELY(!all)) {
+      for (const ResultSlot<T>& slot : slots_) rethrow_if_failed(slot);
+    }
     return take(std::make_index_sequence<N>());
   }
 
@@ -242,8 +259,8 @@ concept ChildFactory = requires(F& f, std::size_t i) {
 // Returns: a tuple of what they return, std::monostate for void.
 // Errors: rethrows the exception of the first task, in argument order, that threw; the others run to their
 //   end all the same.
-// Cancellation: an abort of the parent aborts the children and waits until they are gone. Children that have not started
-//   never do.
+// Cancellation: an abort of the parent aborts the children and waits until they are gone. Children that have not
+//   started never do.
 // Memory ordering: all that the children did happens before the await's end.
 template <typename... Ts>
 auto when_all(Task<Ts>... tasks) {

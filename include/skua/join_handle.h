@@ -114,15 +114,18 @@ class JoinWaiter : public Waiter {
   explicit JoinWaiter(JoinShare<T> share) noexcept
       : Waiter(&cancel_join), share_(std::move(share)) {}
 
-  bool await_ready() const noexcept { return share_.state()->is_complete(); }
+  bool await_ready() const noexcept {
+    return false;
+  }  // Even a result that is there takes a unit of the budget.
 
   template <std::derived_from<PromiseBase> Promise>
-  bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+  SKUA_ALWAYS_INLINE bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
     TaskHeader* const waiting = awaiting.promise().task;
+    if (share_.state()->is_complete()) return waiting->spend_budget(awaiting, this);
     waiting->prepare_suspend(awaiting, this);
     if (!share_.state()->set_joiner(reinterpret_cast<std::uintptr_t>(waiting))) {
       waiting->undo_prepare();
-      return false;
+      return waiting->spend_budget(awaiting, this);
     }
     return waiting->commit_suspend();  // *this may be gone.
   }

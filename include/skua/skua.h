@@ -11,4 +11,5 @@
 #include "skua/status.h"          // IWYU pragma: export
 #include "skua/sync/semaphore.h"  // IWYU pragma: export
 #include "skua/task.h"            // IWYU pragma: export
-#include "skua/time.h"            // IWYU pragma: export
+#include "skua/time.h"
+#include "skua/unconstrained.h"  // IWYU pragma: export

@@ -41,6 +41,7 @@ JoinHandle<T> spawn_on(Executor& executor, Task<T> task, const SpawnOptions& opt
   header->executor = &executor;
   header->resume = handle;
   PromiseBase& promise = handle.promise();
+  promise.parent = 0;
   promise.task = header;
   promise.out = slot_of_header<T>(header);
   if (!options.name.empty()) header->set_name(options.name.data(), options.name.size());
@@ -60,7 +61,7 @@ class [[nodiscard("co_await it")]] YieldAwaiter {
     TaskHeader* const task = awaiting.promise().task;
     task->resume = awaiting;
     task->waiting_on = nullptr;
-    task->executor->schedule_yielded(task);  // *this may be gone.
+    task->root->executor->schedule_yielded(task);  // *this may be gone.
   }
   void await_resume() const noexcept {}
 };

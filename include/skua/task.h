@@ -75,8 +75,10 @@ class Promise final : public PromiseReturn<T> {
     if (this->parent == 0) this->task->threw = true;
   }
 
-  static void* operator new(std::size_t size) { return allocate_frame<T>(size); }
-  static void operator delete(void* frame, std::size_t) noexcept { deallocate_frame<T>(frame); }
+  SKUA_ALWAYS_INLINE static void* operator new(std::size_t size) { return allocate_frame<T>(size); }
+  SKUA_ALWAYS_INLINE static void operator delete(void* frame, std::size_t size) noexcept {
+    deallocate_frame<T>(frame, size);
+  }
 };
 
 // `co_await std::move(task)`. Lives in the awaiting frame and receives the result there.

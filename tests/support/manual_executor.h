@@ -58,6 +58,7 @@ class ManualExecutor final : public internal::Executor {
   }
   void schedule_yielded(internal::TaskHeader* task) noexcept override { schedule(task); }
   void fork_pushed() noexcept override {}
+  bool may_go_on() noexcept override { return false; }
   bool schedule_spawned(internal::TaskHeader* task) noexcept override {
     if (refuses) return false;
     schedule(task);

@@ -182,7 +182,7 @@ TEST_F(SemaphoreTest, AnAwaiterThatTookAPermitAndNeverResumedGivesItBack) {
   Semaphore semaphore(1);
   {
     internal::SemaphoreAwaiter awaiter(&semaphore);
-    EXPECT_TRUE(awaiter.await_ready());
+    EXPECT_TRUE(awaiter.take_free());
     EXPECT_EQ(semaphore.available(), 0u);
   }
   EXPECT_EQ(semaphore.available(), 1u);

@@ -23,6 +23,8 @@ const std::set<std::string>& template_only_headers() {
       "include/skua/internal/atomic.h",
       "include/skua/internal/config.h",
       "include/skua/internal/executor.h",
+      "include/skua/internal/final_awaiter.h",
+      "include/skua/internal/frame.h",
       "include/skua/internal/io_op.h",
       "include/skua/internal/mutex.h",
       "include/skua/internal/timer.h",
@@ -32,7 +34,9 @@ const std::set<std::string>& template_only_headers() {
       "include/skua/join.h",
       "include/skua/join_handle.h",
       "include/skua/skua.h",
+      "include/skua/internal/worker_core.h",
       "include/skua/task.h",
+      "include/skua/unconstrained.h",
   };
   return paths;
 }

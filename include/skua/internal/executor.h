@@ -22,6 +22,9 @@ class Executor {
   virtual void schedule_yielded(TaskHeader* task) noexcept = 0;
   // A fork was put on the deque of a worker, while others sleep or search. That worker.
   virtual void fork_pushed() noexcept = 0;
+  // A run has used up its budget in a tree of forks. True: nothing else waits here, and it may go on as a new run. The
+  // worker that runs it.
+  [[nodiscard]] virtual bool may_go_on() noexcept = 0;
   // Queues a task that is new. Any thread. False: the runtime is shutting down and has not taken it.
   [[nodiscard]] virtual bool schedule_spawned(TaskHeader* task) noexcept = 0;
   // Notes a task that suspends for the first time, so that shutdown finds it. The worker that runs it.

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A parent that waits for children that run in parallel. One child runs at once on the parent's thread; the record of
-// the fork stands on the worker's deque meanwhile, and whoever takes it from there makes and runs the next child:
+// A parent that waits for children that run in parallel. One child runs at once on the parent's thread; the record
+// of the fork stands on the worker's deque meanwhile, and whoever takes it from there makes and runs the next child:
 //
-//   - the worker itself, when the child has ended: the usual case, depth first, and without an atomic read-modify-write;
+//   - the worker itself, when the child has ended: the usual case, depth first, and without an atomic
+//   read-modify-write;
 //   - a thief, or the worker's run loop when the child has suspended.
 //
 // Who holds the record, having taken it or never having pushed it, may touch its plain fields. A fork is *cut short* if
@@ -57,11 +58,10 @@ class ForkRecord {
   // A child has ended; `parent` as in its promise. Returns what to run next. The worker that ran it; *this may be gone.
   SKUA_ALWAYS_INLINE std::coroutine_handle<> child_done(WorkerCore& worker,
                                                         std::uintptr_t parent) noexcept {
-    if ((parent & PromiseBase::kForkedTag) == 0) return or_noop(last_done(worker));
-    if (SKUA_UNLIKELY(!worker.forks->pop_if(this))) return or_noop(ended_off_path(worker));
-    const std::coroutine_handle<> next = advance_(*this, worker);
-    if (SKUA_UNLIKELY(--worker.budget <= 0)) return pause(next);
-    return or_noop(next);
+    if ((parent & PromiseBase::kForkedTag) == 0) return transfer_to(last_done(worker));
+    if (SKUA_UNLIKELY(!worker.forks->pop_if(this))) return transfer_to(ended_off_path(worker));
+    if (SKUA_UNLIKELY(--worker.budget <= 0)) return pause(worker);
+    return transfer_to(advance_(*this, worker));
   }
   // The same for a child that was destroyed because its task was aborted: there is no result, and no parent to resume.
   [[nodiscard]] std::coroutine_handle<> child_killed(WorkerCore& worker,
@@ -72,10 +72,10 @@ class ForkRecord {
   [[nodiscard]] TaskHeader* take(WorkerCore& worker) noexcept;
 
   // The spawned task that the parent is a part of. The holder.
-  TaskHeader& root() const noexcept { return *parent_->task->root; }
+  TaskHeader& root() const noexcept { return *root_; }
 
  protected:
-  // Makes and starts the next child. nullptr: there is nothing to run here.
+  // Makes and starts the next child, and returns it; or nothing_to_run().
   using Advance = std::coroutine_handle<> (*)(ForkRecord&, WorkerCore&) noexcept;
 
   ForkRecord(Advance advance, std::size_t children) noexcept
@@ -87,11 +87,12 @@ class ForkRecord {
   // Suspends the parent and runs the first child.
   SKUA_ALWAYS_INLINE std::coroutine_handle<> start(PromiseBase& parent) noexcept {
     parent_ = &parent;
-    return or_noop(advance_(*this, *parent.task->worker));
+    root_ = parent.task->root;
+    return transfer_to(advance_(*this, *parent.task->worker));
   }
 
   // All that a typed record's advance does beside making the child. The holder.
-  bool cut_short() const noexcept { return parent_->task->root->abort_requested(); }
+  bool cut_short() const noexcept { return root_->abort_requested(); }
   SKUA_COLD std::coroutine_handle<> end_cut_short(WorkerCore& worker) noexcept;
   std::uint32_t next_index() noexcept { return next_++; }
   bool all_started() const noexcept { return next_ == children_; }
@@ -99,8 +100,8 @@ class ForkRecord {
   SKUA_ALWAYS_INLINE std::coroutine_handle<> start_child(PromiseBase& promise, void* out,
                                                          WorkerCore& worker) noexcept {
     const std::coroutine_handle<> child = promise.handle();
-    promise.task = ::new (static_cast<void*>(header_of_frame(child.address())))
-        TaskHeader(*parent_->task, &worker);
+    promise.task =
+        ::new (static_cast<void*>(header_of_frame(child.address()))) TaskHeader(root_, &worker);
     promise.out = out;
     if (all_started()) {
       promise.parent = reinterpret_cast<std::uintptr_t>(this) | PromiseBase::kLastForkedTag;
@@ -125,17 +126,21 @@ class ForkRecord {
  private:
   static constexpr std::uint32_t kUnset = 1u << 31;
 
-  SKUA_ALWAYS_INLINE static std::coroutine_handle<> or_noop(std::coroutine_handle<> next) noexcept {
-    return next ? transfer_to(next) : std::noop_coroutine();
+  // What to resume if there is nothing to resume. take() must know it apart, and noop handles need not be equal.
+  static std::coroutine_handle<> nothing_to_run(WorkerCore& worker) noexcept {
+    worker.fork_ran_dry = true;
+    return std::noop_coroutine();
   }
+  TaskHeader* advance_later(WorkerCore& worker) noexcept;
   SKUA_COLD std::coroutine_handle<> ended_off_path(WorkerCore& worker) noexcept;
   SKUA_COLD std::coroutine_handle<> last_done_after_steals(WorkerCore& worker) noexcept;
   SKUA_COLD std::coroutine_handle<> resume_parent(WorkerCore& worker) noexcept;
-  SKUA_COLD static std::coroutine_handle<> pause(std::coroutine_handle<> next) noexcept;
+  SKUA_COLD std::coroutine_handle<> pause(WorkerCore& worker) noexcept;
 
   // Constant after the start.
   const Advance advance_;
-  PromiseBase* parent_ = nullptr;
+  PromiseBase* parent_;
+  TaskHeader* root_;
   const std::uint32_t children_;
   // The holder.
   std::uint32_t next_ = 0;  // Children started, or that could not be made.

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <new>
 
+#include "skua/internal/config.h"
+#include "skua/internal/frame_cache.h"
 #include "skua/internal/result_slot.h"
 #include "skua/internal/task_header.h"
 
@@ -20,8 +22,9 @@ constexpr std::size_t round_up_to_frame(std::size_t size) noexcept {
 
 // Which part a frame plays, and how large its block is; operator delete asks when the promise is gone already.
 struct FrameMark {
-  TaskKind kind = TaskKind::kAwaited;
-  std::uint32_t block_bytes = 0;
+  FrameMark(TaskKind k, std::uint32_t bytes) noexcept : kind(k), block_bytes(bytes) {}
+  TaskKind kind;
+  std::uint32_t block_bytes;
 };
 
 // The mark is the last thing before the frame; the header is constructed only if it is needed.
@@ -32,9 +35,13 @@ inline constexpr std::size_t kHeaderBytes =
 template <typename T>
 inline constexpr std::size_t kSlotBytes = round_up_to_frame(sizeof(ResultSlot<T>));
 
-// Raw blocks, recycled (task/frame_pool.h). Throws std::bad_alloc. Any thread, and any other may free.
-void* allocate_block(std::size_t bytes);
-void free_block(void* block, std::size_t bytes) noexcept;
+// Raw blocks, recycled (frame_cache.h). Throws std::bad_alloc. Any thread, and any other may free.
+[[nodiscard]] SKUA_ALWAYS_INLINE void* allocate_block(std::size_t bytes) {
+  return frame_cache_of_thread.allocate(bytes);
+}
+SKUA_ALWAYS_INLINE void free_block(void* block, std::size_t bytes) noexcept {
+  frame_cache_of_thread.free(block, bytes);
+}
 
 inline SpawnedTask* spawned_of_frame(void* frame) noexcept {
   return reinterpret_cast<SpawnedTask*>(static_cast<std::byte*>(frame) - kHeaderBytes);
@@ -42,6 +49,7 @@ inline SpawnedTask* spawned_of_frame(void* frame) noexcept {
 
 // Where the TaskHeader of a forked child is made: the place that it has in a SpawnedTask.
 static_assert(sizeof(SpawnedTask) == sizeof(JoinState) + sizeof(TaskHeader));
+static_assert(kHeaderBytes - sizeof(SpawnedTask) >= sizeof(FrameMark));
 inline TaskHeader* header_of_frame(void* frame) noexcept {
   return reinterpret_cast<TaskHeader*>(static_cast<std::byte*>(frame) - kHeaderBytes +
                                        sizeof(JoinState));
@@ -58,23 +66,27 @@ ResultSlot<T>* slot_of_header(JoinState* header) noexcept {
 }
 
 template <typename T>
-void* allocate_frame(std::size_t frame_bytes) {
-  const std::size_t bytes = kSlotBytes<T> + kHeaderBytes + frame_bytes;
+constexpr std::size_t block_bytes(std::size_t frame_bytes) noexcept {
+  return kSlotBytes<T> + kHeaderBytes + frame_bytes;
+}
+
+template <typename T>
+SKUA_ALWAYS_INLINE void* allocate_frame(std::size_t frame_bytes) {
+  const std::size_t bytes = block_bytes<T>(frame_bytes);
   auto* const block = static_cast<std::byte*>(allocate_block(bytes));
   std::byte* const frame = block + kSlotBytes<T> + kHeaderBytes;
-  FrameMark* const mark = ::new (static_cast<void*>(mark_of_frame(frame))) FrameMark();
-  mark->block_bytes = static_cast<std::uint32_t>(bytes);
+  ::new (static_cast<void*>(mark_of_frame(frame)))
+      FrameMark(TaskKind::kAwaited, static_cast<std::uint32_t>(bytes));
   return frame;
 }
 
 // Frees the block of a frame that was awaited or forked. The block of a spawned one has another owner, who frees it by
 // free_task_block() when the result has been taken.
 template <typename T>
-void deallocate_frame(void* frame) noexcept {
-  const FrameMark mark = *mark_of_frame(frame);
-  if (mark.kind == TaskKind::kAwaited) {
-    free_block(static_cast<std::byte*>(frame) - kHeaderBytes - kSlotBytes<T>, mark.block_bytes);
-  }
+SKUA_ALWAYS_INLINE void deallocate_frame(void* frame, std::size_t frame_bytes) noexcept {
+  if (mark_of_frame(frame)->kind != TaskKind::kAwaited) return;
+  free_block(static_cast<std::byte*>(frame) - kHeaderBytes - kSlotBytes<T>,
+             block_bytes<T>(frame_bytes));
 }
 
 // Makes the header and the result slot in front of a frame that is about to be spawned.

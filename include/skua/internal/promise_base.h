@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The promise of every Skua coroutine, less what depends on its result type. A frame that has started belongs to nobody
-// but itself: it is destroyed when the coroutine ends (final_awaiter.h), or from the innermost outwards when its task is
-// aborted (TaskHeader::kill).
+// but itself: it is destroyed when the coroutine ends (final_awaiter.h), or from the innermost outwards when its task
+// is aborted (TaskHeader::kill).
 #pragma once
 
 #include <coroutine>
@@ -15,7 +15,7 @@ namespace skua::internal {
 
 class PromiseBase {
  public:
-  PromiseBase() noexcept = default;
+  PromiseBase() noexcept {}
   PromiseBase(const PromiseBase&) = delete;
   PromiseBase& operator=(const PromiseBase&) = delete;
 
@@ -30,13 +30,13 @@ class PromiseBase {
     return std::coroutine_handle<PromiseBase>::from_address(handle.address()).promise();
   }
 
-  // Set before the coroutine starts.
+  // Set before the coroutine starts, and left alone until then.
   //
-  // The coroutine that awaits this one (a PromiseBase*), or the fork whose child it heads (a ForkRecord* with a tag), or
-  // 0: it heads a spawned task.
-  std::uintptr_t parent = 0;
-  TaskHeader* task = nullptr;  // The task that it is a part of.
-  void* out = nullptr;         // ResultSlot<T> of whoever wants the result.
+  // The coroutine that awaits this one (a PromiseBase*), or the fork whose child it heads (a ForkRecord* with a tag),
+  // or 0: it heads a spawned task.
+  std::uintptr_t parent;
+  TaskHeader* task;  // The task that it is a part of.
+  void* out;         // ResultSlot<T> of whoever wants the result.
 
   // Tags of `parent`. The last child to be started is not waited for on a deque.
   static constexpr std::uintptr_t kForkedTag = 1;

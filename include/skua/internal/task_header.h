@@ -130,21 +130,25 @@ enum class TaskKind : std::uint8_t {
 };
 
 class TaskHeader {
-  std::atomic<std::uint32_t> state_{0};  // First, next to what else is set when a child starts.
-
  public:
   static constexpr std::int16_t kAnywhere = -1;
 
   // Of a task that is its own root.
-  explicit TaskHeader(TaskKind k) noexcept : kind(k), root(this) {}
-  // Of a child that `parent` forks on `core`.
-  TaskHeader(const TaskHeader& parent, WorkerCore* core) noexcept
-      : kind(TaskKind::kForked),
-        level(parent.level),
-        home(parent.home),
-        worker(core),
-        executor(parent.executor),
-        root(parent.root) {}
+  explicit TaskHeader(TaskKind k) noexcept
+      : kind(k),
+        root(this),
+        waiting_on(nullptr),
+        forked_next_(nullptr),
+        executor(nullptr),
+        registry_slot(nullptr),
+        level(1),
+        home(kAnywhere),
+        threw(false),
+        killed(false) {}
+  // Of a child that is forked on `core` by a task of `root_task`. What belongs to the root is left as it is: here each
+  // store would be felt.
+  SKUA_ALWAYS_INLINE TaskHeader(TaskHeader* root_task, WorkerCore* core) noexcept
+      : kind(TaskKind::kForked), worker(core), root(root_task) {}
   TaskHeader(const TaskHeader&) = delete;
   TaskHeader& operator=(const TaskHeader&) = delete;
 
@@ -212,18 +216,9 @@ class TaskHeader {
 
   // Plain fields: written by the thread that runs the task, handed over by [WAKE] and the queues.
   const TaskKind kind;
-  std::uint8_t level = 1;         // Priority: 0 high, 1 normal, 2 low.
-  std::int16_t home = kAnywhere;  // The worker that it must stay on.
-  WorkerCore* worker = nullptr;   // That runs it, or has run it last.
-  std::coroutine_handle<> resume;
-  Waiter* waiting_on = nullptr;  // nullptr: fresh or yielded, so nothing is lost by an abort.
-  Executor* executor = nullptr;
-  TaskHeader* root;  // The spawned task that it is a part of; itself, if it is that.
-  RegistrySlot* registry_slot = nullptr;  // kRoot.
-  bool enrolled = false;                  // Known to the registry, or, a forked child, to its root.
-  bool threw = false;                     // The result is an exception. kRoot.
-  bool killed = false;                    // There is no result. kRoot.
-  bool unconstrained = false;             // Has no budget.
+  bool enrolled = false;       // Known to the registry, or, a forked child, to its root.
+  bool unconstrained = false;  // Has no budget.
+  bool reserved = false;       // So that a child's first eight bytes are set by one store.
 
  private:
   static constexpr std::uint32_t kSuspended = 1;  // Waits; a wake-up may claim it.
@@ -244,9 +239,27 @@ class TaskHeader {
   void end_cancel(CancelOutcome outcome) noexcept;
   void kill() noexcept;
 
+  std::atomic<std::uint32_t> state_{0};
+
+ public:
+  WorkerCore* worker = nullptr;  // That runs it, or has run it last.
+  TaskHeader* const root;        // The spawned task that it is a part of; itself, if it is that.
+  std::coroutine_handle<> resume;
+  Waiter* waiting_on;  // nullptr: fresh or yielded, so nothing is lost by an abort.
+
+ private:
   // The enrolled descendants that were not aborted yet, in a list that begins in their root; see task_header.cc.
-  TaskHeader* forked_next_ = nullptr;   // kRoot: the first.
-  TaskHeader** forked_link_ = nullptr;  // kForked: what points to it; nullptr: in no list.
+  TaskHeader* forked_next_;   // A root: the first.
+  TaskHeader** forked_link_;  // A forked child: what points to it; nullptr: in no list.
+
+ public:
+  // A root's, on behalf of all that it has forked.
+  Executor* executor;
+  RegistrySlot* registry_slot;
+  std::uint8_t level;  // Priority: 0 high, 1 normal, 2 low.
+  std::int16_t home;   // The worker that it must stay on, or kAnywhere.
+  bool threw;          // The result is an exception.
+  bool killed;         // There is no result.
 };
 
 // A task that was spawned: it can be joined.

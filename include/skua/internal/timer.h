@@ -65,8 +65,9 @@ class [[nodiscard("co_await it; nothing sleeps otherwise")]] SleepAwaiter final 
   SleepAwaiter(const SleepAwaiter&) = delete;
   SleepAwaiter& operator=(const SleepAwaiter&) = delete;
 
-  // True if the deadline has passed.
-  bool await_ready() const noexcept;
+  bool await_ready() const noexcept {
+    return false;
+  }  // A deadline that has passed takes a unit of the budget, too.
 
   template <std::derived_from<PromiseBase> Promise>
   bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {

@@ -19,8 +19,9 @@ inline constexpr std::int32_t kRunBudget = 128;
 struct WorkerCore {
   // Where the running task's forks go: the deque of its level, or the one that nobody steals from.
   ForkDeque* forks = nullptr;
-  std::int32_t budget = 0;  // Left of this run.
-  std::uint8_t level = 1;   // That the running task is queued at; see Priority.
+  std::int32_t budget = 0;    // Left of this run.
+  bool fork_ran_dry = false;  // Set by a fork that had nothing to run next; see ForkRecord.
+  std::uint8_t level = 1;     // That the running task is queued at; see Priority.
   Executor* executor = nullptr;
   // The scheduler's idle word, and what it is while every worker is awake and none searches.
   const std::atomic<std::uint32_t>* idle_word = nullptr;

@@ -55,14 +55,21 @@ class [[nodiscard("co_await it; nothing is acquired otherwise")]] SemaphoreAwait
   // Gives back a permit that was granted and never taken.
   ~SemaphoreAwaiter();
 
-  bool await_ready() noexcept;
+  bool await_ready() const noexcept {
+    return false;
+  }  // A free permit takes a unit of the budget, too.
 
   template <std::derived_from<PromiseBase> Promise>
   bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
-    return suspend(awaiting, awaiting.promise().task);  // *this may be gone.
+    TaskHeader* const waiting = awaiting.promise().task;
+    if (take_free()) return waiting->spend_budget(awaiting, this);
+    return suspend(awaiting, waiting);  // *this may be gone.
   }
 
   SemaphorePermit await_resume() noexcept;
+
+  // Takes a permit if one is free.
+  [[nodiscard]] bool take_free() noexcept;
 
  private:
   friend Semaphore;
@@ -212,7 +219,7 @@ inline internal::SemaphoreAwaiter::~SemaphoreAwaiter() {
   if (SKUA_UNLIKELY(granted_)) semaphore_->release(1);
 }
 
-inline bool internal::SemaphoreAwaiter::await_ready() noexcept {
+inline bool internal::SemaphoreAwaiter::take_free() noexcept {
   granted_ = semaphore_->try_take();
   return granted_;
 }

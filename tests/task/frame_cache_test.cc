@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "task/frame_pool.h"
+#include "skua/internal/frame_cache.h"
 
 #include <cstddef>
 #include <cstring>
@@ -9,10 +9,12 @@
 
 #include <gtest/gtest.h>
 
+#include "task/frame_depot.h"
+
 namespace skua::internal {
 namespace {
 
-class FramePoolTest : public testing::Test {
+class FrameCacheTest : public testing::Test {
  protected:
   void TearDown() override { cache_.release(); }
 
@@ -20,7 +22,7 @@ class FramePoolTest : public testing::Test {
   FrameCache cache_{&depot_};
 };
 
-TEST_F(FramePoolTest, GivesABlockBackToWhoeverAsksForThatSizeNext) {
+TEST_F(FrameCacheTest, GivesABlockBackToWhoeverAsksForThatSizeNext) {
   void* const block = cache_.allocate(200);
   cache_.free(block, 200);
   EXPECT_EQ(cache_.allocate(250), block);  // The same class: 193 to 256 bytes.
@@ -30,7 +32,7 @@ TEST_F(FramePoolTest, GivesABlockBackToWhoeverAsksForThatSizeNext) {
   cache_.free(other, 257);
 }
 
-TEST_F(FramePoolTest, ABlockHoldsAsManyBytesAsWereAskedFor) {
+TEST_F(FrameCacheTest, ABlockHoldsAsManyBytesAsWereAskedFor) {
   for (std::size_t bytes = 1; bytes <= 2000; ++bytes) {
     void* const block = cache_.allocate(bytes);
     std::memset(block, 0x5a, bytes);  // AddressSanitizer looks.
@@ -38,7 +40,7 @@ TEST_F(FramePoolTest, ABlockHoldsAsManyBytesAsWereAskedFor) {
   }
 }
 
-TEST_F(FramePoolTest, WhatOneThreadFreesAnotherOneGets) {
+TEST_F(FrameCacheTest, WhatOneThreadFreesAnotherOneGets) {
   constexpr std::size_t kBlocks = 4096;
   std::vector<void*> blocks;
   for (std::size_t i = 0; i < kBlocks; ++i) blocks.push_back(cache_.allocate(100));
@@ -63,7 +65,7 @@ TEST_F(FramePoolTest, WhatOneThreadFreesAnotherOneGets) {
 
 // Goal: blocks that wander between threads are never given to two owners at a time.
 // Method: each owner writes its mark into its blocks and finds it again before it passes them on.
-TEST_F(FramePoolTest, WanderingBlocksHaveOneOwnerAtATime) {
+TEST_F(FrameCacheTest, WanderingBlocksHaveOneOwnerAtATime) {
   constexpr int kRounds = 200;
   constexpr std::size_t kBlocks = 500;
   const auto work = [&](int mark) {
