@@ -18,7 +18,11 @@ std::coroutine_handle<> ForkState::start(PromiseBase& parent,
   for (TaskHeader* child : children) {
     child->executor = executor;
     child->fork = this;
+    child->level = parent.task->level;
+    child->home =
+        parent.task->home;  // Whoever ends last goes on as the parent, so all stay where it must.
   }
+  first->worker = parent.task->worker;
   parent.task->prepare_suspend(parent.handle(), this);
   for (std::size_t i = children.size(); i-- > 1;) executor->schedule_forked(children[i]);
   // `first` has not run, so the parent cannot have been woken, and *this stays.

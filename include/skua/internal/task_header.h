@@ -29,6 +29,7 @@ class TaskHeader;
 class ForkState;
 struct RegistrySlot;
 struct JoinState;
+struct WorkerCore;
 
 // What a cancel hook achieved.
 enum class [[nodiscard]] CancelOutcome {
@@ -185,10 +186,13 @@ class TaskHeader : public JoinState {
   Waiter* waiting_on = nullptr;  // nullptr: fresh or yielded, so nothing is lost by an abort.
   Executor* executor = nullptr;
   RegistrySlot* registry_slot = nullptr;
-  ForkState* fork = nullptr;  // kForked.
+  ForkState* fork = nullptr;     // kForked.
+  WorkerCore* worker = nullptr;  // That runs the task, or has run it last.
   const TaskKind kind;
-  bool threw = false;   // The result is an exception.
-  bool killed = false;  // There is no result.
+  std::uint8_t level = 0xff;  // 0 high, 1 normal, 2 low; 0xff: to be inherited at the spawn.
+  std::int16_t home = -1;     // The worker that the task must stay on; -1: any.
+  bool threw = false;         // The result is an exception.
+  bool killed = false;        // There is no result.
 
  private:
   static constexpr std::uint32_t kSuspended = 1;  // Waits; a wake-up may claim it.
