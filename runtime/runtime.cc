@@ -37,6 +37,20 @@ absl::Status check_options(const RuntimeOptions& options) {
   return status;
 }
 
+internal::QueuePolicy queue_policy(const RuntimeOptions& options) {
+  if (options.flavor == Flavor::kThreadPerCore) return internal::QueuePolicy::kThreadPerCore;
+  if (options.flavor == Flavor::kCurrentThread) return internal::QueuePolicy::kWorkStealing;
+  switch (options.scheduler) {
+    case SchedulerPolicy::kWorkStealing:
+      return internal::QueuePolicy::kWorkStealing;
+    case SchedulerPolicy::kWorkStealingNoSlot:
+      return internal::QueuePolicy::kWorkStealingNoSlot;
+    case SchedulerPolicy::kGlobalQueue:
+      return internal::QueuePolicy::kGlobalQueue;
+  }
+  return internal::QueuePolicy::kWorkStealing;
+}
+
 }  // namespace
 
 struct Runtime::Impl {
@@ -61,7 +75,7 @@ struct Runtime::Impl {
 
 absl::StatusOr<std::unique_ptr<Runtime::Impl>> Runtime::Impl::create(RuntimeOptions options) {
   if (const absl::Status status = check_options(options); !status.ok()) return status;
-  const bool multi = options.flavor == Flavor::kMultiThread;
+  const bool multi = options.flavor != Flavor::kCurrentThread;
   if (!multi) {
     options.worker_threads = 1;
   } else if (options.worker_threads == 0) {
@@ -72,6 +86,7 @@ absl::StatusOr<std::unique_ptr<Runtime::Impl>> Runtime::Impl::create(RuntimeOpti
   auto impl_of_thread = std::make_shared<Impl*>(nullptr);
   absl::StatusOr<std::unique_ptr<internal::WorkerSet>> workers = internal::WorkerSet::create(
       {.workers = options.worker_threads,
+       .policy = queue_policy(options),
        .global_queue_interval = options.global_queue_interval,
        .event_interval = options.event_interval,
        .ring_entries = options.ring_entries,
@@ -172,7 +187,7 @@ void Runtime::wait_for(internal::JoinState* state) {
   internal::ThreadJoiner joiner;
   const auto word = reinterpret_cast<std::uintptr_t>(&joiner) | internal::JoinState::kThreadTag;
   if (!state->set_joiner(word)) return;
-  if (impl_->options.flavor == Flavor::kMultiThread) {
+  if (impl_->options.flavor != Flavor::kCurrentThread) {
     joiner.wait();
     return;
   }
@@ -204,12 +219,16 @@ RuntimeMetrics Runtime::metrics() const {
     worker.parks = read(counters.parks);
     worker.driver_waits = read(counters.driver_waits);
     worker.wakes = read(counters.wakes);
-    worker.queue_depth = scheduler.ring_depth(i);
+    for (internal::Level level = 0; level < internal::kLevels; ++level) {
+      worker.queue_depth += scheduler.ring_depth(i, level);
+    }
     metrics.tasks_ended += read(counters.ended);
   }
   metrics.tasks_spawned = metrics.tasks_ended + static_cast<std::uint64_t>(std::max<std::int64_t>(
                                                     impl_->workers->live_tasks(), 0));
-  metrics.injector_depth = scheduler.injector_depth();
+  for (internal::Level level = 0; level < internal::kLevels; ++level) {
+    metrics.injector_depth += scheduler.injector_depth(level);
+  }
   metrics.io_enters = impl_->workers->driver().enters();
   metrics.io_completions = impl_->workers->driver().completions();
   metrics.io_in_flight = impl_->workers->driver().in_flight();

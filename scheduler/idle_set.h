@@ -15,10 +15,13 @@
 //
 // A publisher that sees a searcher wakes nobody: the searcher either finds the task or, before it sleeps,
 // looks again. A searcher that finds work while it was the last one wakes another, for there may be more.
+//
+// A task that only one worker may run is published to that worker's own flag instead (take()), by the same rule.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "skua/internal/config.h"
@@ -37,7 +40,13 @@ class IdleSet {
 
   // After publishing a task: the worker to wake, or kNobody. Who is returned counts as awake and searching.
   // Any thread.
-  [[nodiscard]] int take_sleeper() noexcept;
+  [[nodiscard]] int take_sleeper() noexcept SKUA_EXCLUDES(mu_);
+  // The same without the full barrier, for a task whose publisher will come by again soon: a sleeper that goes to
+  // sleep just now may be missed. Any thread.
+  [[nodiscard]] int take_sleeper_unordered() noexcept SKUA_EXCLUDES(mu_);
+  // After publishing a task that only `worker` may run. True: it sleeps and is to be woken; it counts as awake, and
+  // does not search. Any thread.
+  [[nodiscard]] bool take(int worker) noexcept SKUA_EXCLUDES(mu_);
 
   // True if the calling worker may search its peers: at most half of the workers do so at a time. It then
   // counts as searching. A worker that is awake and does not search.
@@ -52,7 +61,7 @@ class IdleSet {
   // once more, see above. The worker itself.
   void sleep(int worker, bool searching) noexcept SKUA_EXCLUDES(mu_);
   // `worker` is up again. True: it had been woken by take_sleeper(), so it counts as searching. False: it
-  // woke by itself. The worker itself.
+  // woke by itself, or for a task of its own. The worker itself.
   [[nodiscard]] bool wake_up(int worker) noexcept SKUA_EXCLUDES(mu_);
 
   const std::atomic<std::uint32_t>* word() const noexcept { return &state_; }
@@ -60,6 +69,8 @@ class IdleSet {
   std::uint32_t all_awake() const noexcept {
     return static_cast<std::uint32_t>(workers_) * kOneAwake;
   }
+
+  static constexpr std::uint32_t kImpossible = ~std::uint32_t{0};  // What the word never is.
 
   int searching() const noexcept {
     return searching_of(state_.load(std::memory_order_relaxed));  // For tests and metrics.
@@ -69,11 +80,20 @@ class IdleSet {
  private:
   static constexpr std::uint32_t kOneSearching = 1;
   static constexpr std::uint32_t kOneAwake = 1u << 16;
+  struct alignas(kCacheLine) Flag {
+    std::atomic<bool> asleep{false};  // In sleepers_. Written under mu_.
+    bool woken_to_search = false;     // Guarded by mu_.
+  };
+
   static int searching_of(std::uint32_t state) noexcept { return static_cast<int>(state & 0xffff); }
   static int awake_of(std::uint32_t state) noexcept { return static_cast<int>(state >> 16); }
 
+  Flag& flag(int worker) noexcept { return flags_[static_cast<std::size_t>(worker)]; }
+  int pop_sleeper() noexcept SKUA_EXCLUDES(mu_);
+
   // Constant after construction.
   const int workers_;
+  const std::unique_ptr<Flag[]> flags_;  // By worker.
   // Any thread: awake << 16 | searching. Raised and lowered for sleep under mu_.
   alignas(kCacheLine) std::atomic<std::uint32_t> state_;
   // Guarded by mu_. The last to sleep is the first to be woken: its cache is the warmest.

@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include <concurrentqueue/concurrentqueue.h>
@@ -21,8 +22,14 @@
 
 namespace skua::internal {
 
+// The queue is a list of queues, one for each producer. A consumer leaves a producer that has more after so many tasks:
+// what others have queued must not wait long behind one that never ends. 256 is the library's own figure.
+struct InjectQueueTraits : moodycamel::ConcurrentQueueDefaultTraits {
+  static constexpr std::uint32_t EXPLICIT_CONSUMER_CONSUMPTION_QUOTA_BEFORE_ROTATE = 32;
+};
+
 class InjectQueue {
-  using Queue = moodycamel::ConcurrentQueue<QueuedPointer<TaskHeader>>;
+  using Queue = moodycamel::ConcurrentQueue<QueuedPointer<TaskHeader>, InjectQueueTraits>;
 
  public:
   // A worker's own way in and out, faster than the anonymous one. Used by one thread at a time.

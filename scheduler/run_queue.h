@@ -35,15 +35,20 @@
 
 namespace skua::internal {
 
-// 256 is Tokio's and Go's size. Tests use 4.
-template <std::uint32_t kCapacity = 256>
+// 256 is Tokio's and Go's size. Tests shrink it: at compile time, or by the constructor for the ring of a scheduler.
+template <std::uint32_t kCapacityMax = 256>
 class RunQueue {
-  static_assert(std::has_single_bit(kCapacity) && kCapacity >= 2);
+  static_assert(std::has_single_bit(kCapacityMax) && kCapacityMax >= 2);
 
  public:
-  static constexpr std::uint32_t kHalf = kCapacity / 2;
+  static constexpr std::uint32_t kHalf = kCapacityMax / 2;
 
-  RunQueue() noexcept = default;
+  // `capacity` is a power of two, at least 2 and at most kCapacityMax; the same for all rings that steal from each
+  // other.
+  explicit RunQueue(std::uint32_t capacity = kCapacityMax) noexcept : mask_(capacity - 1) {
+    SKUA_REQUIRE(std::has_single_bit(capacity) && capacity >= 2 && capacity <= kCapacityMax,
+                 capacity);
+  }
   RunQueue(const RunQueue&) = delete;
   RunQueue& operator=(const RunQueue&) = delete;
 
@@ -56,8 +61,8 @@ class RunQueue {
     for (;;) {
       const std::uint32_t steal = steal_of(head);
       const std::uint32_t real = real_of(head);
-      if (tail - steal < kCapacity) {
-        slots_[tail % kCapacity] = task;
+      if (tail - steal <= mask_) {
+        slots_[tail & mask_] = task;
         tail_.store(tail + 1, std::memory_order_release);  // [RING-PUSH]
         return;
       }
@@ -70,12 +75,11 @@ class RunQueue {
       if (head_.compare_exchange_weak(head, pack(tail, tail), std::memory_order_acq_rel,
                                       std::memory_order_acquire)) {
         std::array<TaskHeader*, kHalf + 1> batch;
-        for (std::uint32_t i = 0; i < kHalf; ++i) {
-          batch[i] = slots_[(tail + kHalf + i) % kCapacity];
-        }
-        batch[kHalf] = task;
-        tail_.store(tail + kHalf, std::memory_order_release);  // [RING-PUSH]
-        overflow(std::span<TaskHeader*>(batch));
+        const std::uint32_t half = capacity() / 2;
+        for (std::uint32_t i = 0; i < half; ++i) batch[i] = slots_[(tail + half + i) & mask_];
+        batch[half] = task;
+        tail_.store(tail + half, std::memory_order_release);  // [RING-PUSH]
+        overflow(std::span<TaskHeader*>(batch).first(half + 1));
         return;
       }
     }
@@ -91,7 +95,7 @@ class RunQueue {
       const std::uint32_t real = real_of(head);
       if (real == tail) return nullptr;
       const std::uint64_t next = steal == real ? pack(real + 1, real + 1) : pack(steal, real + 1);
-      TaskHeader* const task = slots_[real % kCapacity];
+      TaskHeader* const task = slots_[real & mask_];
       if (head_.compare_exchange_weak(head, next, std::memory_order_acq_rel,
                                       std::memory_order_relaxed)) {
         return task;
@@ -107,7 +111,7 @@ class RunQueue {
     const std::uint32_t thief_tail = thief.tail_.load(std::memory_order_relaxed);
     // [RING-CLAIM] A thief of the thief may still be copying.
     const std::uint32_t thief_steal = steal_of(thief.head_.load(std::memory_order_acquire));
-    if (thief_tail - thief_steal > kHalf) return nullptr;
+    if (thief_tail - thief_steal > thief.capacity() / 2) return nullptr;
 
     std::uint64_t head = head_.load(std::memory_order_acquire);
     std::uint32_t count = 0;
@@ -123,10 +127,10 @@ class RunQueue {
       claimed = pack(first, first + count);
     } while (!head_.compare_exchange_weak(head, claimed, std::memory_order_acq_rel,
                                           std::memory_order_acquire));
-    SKUA_DCHECK(count <= kHalf, count, first);
+    SKUA_DCHECK(count <= thief.capacity() / 2, count, first);
 
     for (std::uint32_t i = 0; i < count; ++i) {
-      thief.slots_[(thief_tail + i) % kCapacity] = slots_[(first + i) % kCapacity];
+      thief.slots_[(thief_tail + i) & thief.mask_] = slots_[(first + i) & mask_];
     }
     // The owner may have popped meanwhile, which moves real alone.
     std::uint64_t current = claimed;
@@ -135,7 +139,7 @@ class RunQueue {
                                         std::memory_order_acquire)) {
     }
     moved = count;
-    TaskHeader* const run_now = thief.slots_[(thief_tail + count - 1) % kCapacity];
+    TaskHeader* const run_now = thief.slots_[(thief_tail + count - 1) & thief.mask_];
     if (count > 1) thief.tail_.store(thief_tail + count - 1, std::memory_order_release);
     return run_now;
   }
@@ -143,7 +147,7 @@ class RunQueue {
   // A lower bound of the places left, for the owner; nobody else fills them. Owner only.
   std::uint32_t room() const noexcept {
     const std::uint64_t head = head_.load(std::memory_order_acquire);
-    return kCapacity - (tail_.load(std::memory_order_relaxed) - steal_of(head));
+    return capacity() - (tail_.load(std::memory_order_relaxed) - steal_of(head));
   }
 
   // Any thread; a snapshot that may be outdated.
@@ -151,9 +155,10 @@ class RunQueue {
     const std::uint64_t head = head_.load(std::memory_order_acquire);
     const std::uint32_t ready = tail_.load(std::memory_order_acquire) - real_of(head);
     // More than fits: both moved between the two loads, and whoever is about to sleep must not take that for empty.
-    return ready > kCapacity ? kCapacity : ready;
+    return ready > capacity() ? capacity() : ready;
   }
   bool empty() const noexcept { return size() == 0; }
+  std::uint32_t capacity() const noexcept { return mask_ + 1; }
 
  private:
   static constexpr std::uint64_t pack(std::uint32_t steal, std::uint32_t real) noexcept {
@@ -170,8 +175,10 @@ class RunQueue {
   alignas(kCacheLine) std::atomic<std::uint64_t> head_{0};
   // Owner writes, any thread reads.
   alignas(kCacheLine) std::atomic<std::uint32_t> tail_{0};
+  // Constant after construction. Beside the tail, where the owner has it at hand.
+  const std::uint32_t mask_;
   // A slot belongs to the owner, or to the thief that has claimed it.
-  std::array<TaskHeader*, kCapacity> slots_{};
+  std::array<TaskHeader*, kCapacityMax> slots_{};
 };
 
 }  // namespace skua::internal

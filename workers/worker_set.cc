@@ -19,124 +19,7 @@ namespace {
 // In visitors_: the destructor waits for them.
 constexpr std::uint32_t kAwaited = 1u << 31;
 
-thread_local constinit Worker* worker_of_thread = nullptr;
-
-SKUA_NOINLINE Worker* this_worker() noexcept {
-  asm volatile("");  // Else the compiler merges two calls around a suspension.
-  return worker_of_thread;
-}
-
 }  // namespace
-
-// --- Worker -----------------------------------------------------------------------------------
-
-Worker::Worker(WorkerSet& set, int id)
-    : set_(set), id_(id), timers_(now_ns(), &WorkerSet::earlier_deadline, &set) {}
-
-void Worker::install() noexcept {
-  SKUA_CHECK(worker_of_thread == nullptr);  // The runtime lets no worker block.
-  worker_of_thread = this;
-  outer_executor_ = current_executor();
-  set_current_executor(&set_);
-  set_current_driver(set_.driver_.get());
-  set_current_timer_queue(&timers_);
-  set_.options_.on_thread(true);
-}
-
-void Worker::uninstall() noexcept {
-  set_.options_.on_thread(false);
-  set_current_timer_queue(nullptr);
-  set_current_driver(nullptr);
-  set_current_executor(outer_executor_);
-  worker_of_thread = nullptr;
-}
-
-void Worker::run(TaskHeader* task) noexcept {
-  set_.unpark(set_.scheduler_.end_search(id_));
-  WorkerCounters::add(set_.scheduler_.counters(id_).runs);
-  budget = kRunBudget;
-  task->worker = this;
-  if (SKUA_UNLIKELY(set_.phase() == WorkerSet::Phase::kDraining)) {
-    task->run_draining();
-  } else {
-    task->run();
-  }
-  // *task may be gone.
-}
-
-// True if a task became ready.
-bool Worker::look_at_events() noexcept {
-  std::size_t woken = 0;
-  if (set_.driver_->try_hold()) {
-    woken = set_.driver_->poll();
-    set_.driver_->release();
-  } else {
-    // The holder reaps; what this worker's tasks have asked for must not wait for it.
-    set_.driver_->flush();
-  }
-  return set_.fire_timers(now_ns()) || woken > 0;
-}
-
-Turn Worker::turn(Source& source) noexcept {
-  source = Source::kNone;
-  Scheduler& scheduler = set_.scheduler_;
-  const WorkerSet::Phase phase = set_.phase();
-  if (SKUA_UNLIKELY(phase == WorkerSet::Phase::kStopping)) {
-    set_.unpark(scheduler.end_search(id_));
-    set_.arrive_at_drain();
-    return Turn::kPolled;
-  }
-  if (SKUA_UNLIKELY(phase == WorkerSet::Phase::kStopped)) {
-    set_.unpark(scheduler.end_search(id_));
-    return Turn::kStopped;
-  }
-  if (scheduler.tick(id_) % static_cast<std::uint32_t>(set_.options_.event_interval) == 0) {
-    look_at_events();
-  }
-  if (TaskHeader* const task = scheduler.next(id_, source)) {
-    run(task);
-    return Turn::kRan;
-  }
-  if (TaskHeader* const task = scheduler.steal(id_, source)) {
-    run(task);
-    return Turn::kRan;
-  }
-  if (look_at_events()) return Turn::kPolled;
-  return park();
-}
-
-Turn Worker::park() noexcept {
-  Scheduler& scheduler = set_.scheduler_;
-  Driver& driver = *set_.driver_;
-  if (!scheduler.announce_sleep(id_)) return Turn::kPolled;
-  WorkerCounters& counters = scheduler.counters(id_);
-  WorkerCounters::add(counters.parks);
-  if (driver.try_hold()) {
-    if (parker_.begin_driver()) {
-      WorkerCounters::add(counters.driver_waits);
-      const std::int64_t deadline_ns = set_.earliest_deadline();
-      driver.announce_wait(deadline_ns);
-      // [DRIVER-WAKE] Whoever has unparked this worker, added an earlier timer or asked for the end since
-      // then, interrupts the wait; what came before is seen here.
-      if (parker_.notified() || set_.earliest_deadline() < deadline_ns ||
-          set_.phase() == WorkerSet::Phase::kStopping) {
-        driver.cancel_wait();
-        driver.poll();
-      } else {
-        driver.wait(id_, now_ns());
-      }
-      parker_.end();
-    }
-    driver.release();
-    scheduler.wake_up(id_);
-    set_.fire_timers(now_ns());
-  } else {
-    // Another worker holds the driver: it sleeps there, or will when it has run out of work.
-    parker_.park_on_futex();
-    scheduler.wake_up(id_);
-  }
-  return Turn::kParked;
-}
 
 // --- WorkerSet: life ----------------------------------------------------------------------------
 
@@ -150,13 +33,14 @@ WorkerSet::WorkerSet(WorkerSetOptions options, std::unique_ptr<Driver> driver)
     : options_(std::move(options)),
       driver_(std::move(driver)),
       scheduler_({.workers = options_.workers,
+                  .policy = options_.policy,
                   .global_queue_interval = options_.global_queue_interval,
+                  .ring_capacity = options_.ring_capacity,
                   .seed = static_cast<std::uint64_t>(now_ns()),
-                  .barrier = process_barrier()}) {
+                  .process_barrier = process_barrier()}) {
   SKUA_REQUIRE(options_.event_interval >= 1, options_.event_interval);
   for (int i = 0; i < options_.workers; ++i) {
     workers_.push_back(std::make_unique<Worker>(*this, i));
-    workers_.back()->executor = this;
     scheduler_.attach(i, *workers_.back());
   }
 }
@@ -321,7 +205,7 @@ void WorkerSet::unpark_all() noexcept {
 // has left.
 void WorkerSet::push_from_outside(TaskHeader* task) noexcept {
   visitors_.fetch_add(1, std::memory_order_relaxed);  // Published with the task.
-  unpark(scheduler_.push_injector(task));
+  unpark(scheduler_.push_injector(task, task->root->level));
   // [VISIT] Whoever finds kAwaited set was the last: the futex call uses the address alone.
   if (visitors_.fetch_sub(1, std::memory_order_acq_rel) == (kAwaited | 1)) {
     futex_wake_one(&visitors_);
@@ -337,36 +221,54 @@ void WorkerSet::wait_for_visitors() noexcept {
   }
 }
 
+// A task that a running task wakes inherits that one's level for the run to come, and passes it on to whom it wakes:
+// what a kHigh task waits for must not wait behind a backlog of kNormal.
 void WorkerSet::schedule(TaskHeader* task) noexcept {
+  SKUA_DCHECK(task->root->level < kLevels, task->root->level);
   if (Worker* const worker = current_worker()) {
-    unpark(scheduler_.push_slot(worker->id_, task));
+    unpark(scheduler_.push_slot(worker->id_, task, std::min(task->root->level, worker->level)));
   } else {
     push_from_outside(task);
   }
 }
 
 void WorkerSet::schedule_yielded(TaskHeader* task) noexcept {
-  unpark(scheduler_.push_ring(current_worker()->id_, task));
+  unpark(scheduler_.push_yielded(current_worker()->id_, task, task->root->level));
 }
 
-void WorkerSet::fork_pushed() noexcept { unpark(scheduler_.fork_pushed()); }
+void WorkerSet::fork_pushed() noexcept { unpark(scheduler_.fork_pushed(current_worker()->id_)); }
 
 bool WorkerSet::may_go_on() noexcept {
   Worker& worker = *current_worker();
   if (!scheduler_.may_go_on(worker.id_) || phase() != Phase::kRunning) return false;
-  // The driver and the timers have their turn too.
-  if (scheduler_.tick(worker.id_) % static_cast<std::uint32_t>(options_.event_interval) == 0) {
-    return false;
-  }
+  if (--worker.turns_to_events_ <= 0)
+    return false;  // The driver and the timers have their turn, too.
   WorkerCounters::add(scheduler_.counters(worker.id_).runs);
   return true;
 }
 
+void WorkerSet::prepare_spawn(TaskHeader* task, const Worker* spawner) noexcept {
+  SKUA_REQUIRE(task->root->home < options_.workers, task->root->home, options_.workers);
+  if (task->root->level == kInheritLevel) {
+    task->root->level = spawner != nullptr ? spawner->own_level : kNormalLevel;
+  }
+  if (SKUA_UNLIKELY(options_.policy == QueuePolicy::kThreadPerCore) && task->root->home < 0) {
+    // Relaxed: any order of turns will do.
+    const int home = spawner != nullptr
+                         ? spawner->id_
+                         : static_cast<int>(next_home_.fetch_add(1, std::memory_order_relaxed) %
+                                            static_cast<unsigned>(options_.workers));
+    task->root->home = static_cast<std::int16_t>(home);
+  }
+}
+
 bool WorkerSet::schedule_spawned(TaskHeader* task) noexcept {
-  if (Worker* const worker = current_worker()) {
+  Worker* const worker = current_worker();
+  prepare_spawn(task, worker);
+  if (worker != nullptr) {
     if (phase() >= Phase::kDraining) return false;
     WorkerCounters::add(scheduler_.counters(worker->id_).spawned);
-    unpark(scheduler_.push_slot(worker->id_, task));
+    unpark(scheduler_.push_slot(worker->id_, task, task->root->level));
     return true;
   }
   if ((outside_spawns_.fetch_add(2, std::memory_order_acq_rel) & 1) != 0) {

@@ -2,10 +2,6 @@
 //
 // The workers of a runtime: the only place where the scheduler, the driver and the timers meet.
 //
-// A worker's turn: run the next task, or, if there is none, look at the driver, or steal, or sleep. Each 61
-// ticks it also looks at the driver and the timers without waiting. States, protocol and what could go
-// wrong: workers/README.md.
-//
 // Shutdown:  kRunning --request_shutdown()--> kStopping --every worker has arrived--> kDraining --no task is
 // left--> kStopped. The last worker to arrive has the world to itself: it counts what is left and aborts every
 // task that waits. From then on a task that is taken from a queue is destroyed, or, if what it waited for is
@@ -26,63 +22,21 @@
 #include "scheduler/scheduler.h"
 #include "skua/internal/executor.h"
 #include "skua/internal/mutex.h"
-#include "time/timer_queue.h"
-#include "workers/parker.h"
 #include "workers/registry.h"
+#include "workers/worker.h"
 
 namespace skua::internal {
 
 struct WorkerSetOptions {
   int workers = 1;
+  QueuePolicy policy = QueuePolicy::kWorkStealing;
   int global_queue_interval = 61;
-  int event_interval = 61;  // Ticks between two looks at the driver and the timers.
+  int event_interval = 61;            // Turns between two looks at the driver and the timers.
+  std::uint32_t ring_capacity = 256;  // Of the run queues; tests shrink it.
   unsigned ring_entries = 1024;
   std::string thread_name = "skua";
   // Runs on a thread that becomes a worker (true) or ceases to be one (false).
   std::function<void(bool)> on_thread = [](bool) {};
-};
-
-// What a worker did in a turn.
-enum class Turn : std::uint8_t {
-  kRan,      // A task.
-  kPolled,   // Nothing to run; the driver, the timers or a second look at the queues had something.
-  kParked,   // Slept.
-  kStopped,  // Nothing will ever come again.
-};
-
-class WorkerSet;
-
-// One worker. Its functions are called by its own thread, unpark() by any.
-class Worker : public WorkerCore {
- public:
-  Worker(WorkerSet& set, int id);
-  Worker(const Worker&) = delete;
-  Worker& operator=(const Worker&) = delete;
-
-  // Does one thing. `source` says where the task came from, if it ran one.
-  Turn turn(Source& source) noexcept;
-
-  // This thread is the worker from here on, or no longer.
-  void install() noexcept;
-  void uninstall() noexcept;
-
- private:
-  friend WorkerSet;
-
-  void run(TaskHeader* task) noexcept;
-  bool look_at_events() noexcept;
-  Turn park() noexcept;
-
-  // Constant after construction.
-  WorkerSet& set_;
-  const int id_;
-  // Owner only.
-  Registry::Local registry_;
-  // What the thread was before: a blocking job may run a current-thread runtime.
-  Executor* outer_executor_ = nullptr;
-  // Any thread.
-  TimerQueue timers_;
-  Parker parker_;
 };
 
 class WorkerSet final : public Executor {
@@ -138,6 +92,8 @@ class WorkerSet final : public Executor {
   Worker* current_worker() const noexcept;
   void unpark(int worker) noexcept;
   void push_from_outside(TaskHeader* task) noexcept;
+  // Settles what a new task inherits, and where it must stay.
+  void prepare_spawn(TaskHeader* task, const Worker* spawner) noexcept;
   void wait_for_visitors() noexcept;
   void unpark_all() noexcept;
   std::int64_t earliest_deadline() const noexcept;
@@ -161,6 +117,8 @@ class WorkerSet final : public Executor {
   // Tasks spawned from outside, times two, plus one once no more are taken: one word, so that the count at the
   // end is exact.
   alignas(kCacheLine) std::atomic<std::uint64_t> outside_spawns_{0};
+  // kThreadPerCore: where the next task from outside goes.
+  alignas(kCacheLine) std::atomic<unsigned> next_home_{0};
   // Nobody sleeps longer: the deadline of run_here_until_stopped(). The one worker.
   std::int64_t sleep_limit_ns_ = INT64_MAX;
   // Threads that are no workers and are inside schedule() or schedule_spawned(): what they have queued may be the

@@ -27,12 +27,24 @@
 namespace skua {
 
 enum class Flavor : std::uint8_t {
-  kMultiThread,    // worker_threads threads that steal from each other.
+  kMultiThread,  // worker_threads threads that share all tasks, as RuntimeOptions::scheduler says.
   kCurrentThread,  // No thread: tasks run on the thread that calls block_on(), while it does.
+  // worker_threads threads that share nothing: a task stays for all its life on the worker it was spawned on. What is
+  // spawned from outside goes to the workers in turn.
+  kThreadPerCore,
+};
+
+// How the workers of a kMultiThread runtime share tasks.
+enum class SchedulerPolicy : std::uint8_t {
+  kWorkStealing,  // Queues of their own, from which idle peers steal. What a task wakes runs next, from a LIFO slot.
+  kWorkStealingNoSlot,  // The same, first in first out.
+  kGlobalQueue,         // One queue for all.
 };
 
 struct RuntimeOptions {
   Flavor flavor = Flavor::kMultiThread;
+  // Without effect on the other flavors.
+  SchedulerPolicy scheduler = SchedulerPolicy::kWorkStealing;
   // Threads that run tasks. 0: the number of CPUs in this process's affinity mask, or the CPU quota of its
   // cgroup (cpu.max, or cpu.cfs_quota_us) rounded up, whichever is less. At most 32767. Without effect on
   // kCurrentThread.
@@ -126,6 +138,13 @@ class Runtime {
   template <typename T>
   JoinHandle<T> spawn(Task<T> task, SpawnOptions options = {}) {
     return internal::spawn_on(executor_, std::move(task), options);
+  }
+
+  // As skua::spawn_on(), from any thread.
+  template <typename T>
+  JoinHandle<T> spawn_on(int worker, Task<T> task, SpawnOptions options = {}) {
+    SKUA_REQUIRE(worker >= 0 && worker <= INT16_MAX, worker);
+    return internal::spawn_on(executor_, std::move(task), options, worker);
   }
 
   // As skua::spawn_blocking(), from any thread.

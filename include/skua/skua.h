@@ -6,10 +6,12 @@
 #include "skua/fs/file.h"         // IWYU pragma: export
 #include "skua/join.h"            // IWYU pragma: export
 #include "skua/join_handle.h"     // IWYU pragma: export
+#include "skua/priority.h"        // IWYU pragma: export
 #include "skua/runtime.h"         // IWYU pragma: export
 #include "skua/spawn.h"           // IWYU pragma: export
 #include "skua/status.h"          // IWYU pragma: export
 #include "skua/sync/semaphore.h"  // IWYU pragma: export
 #include "skua/task.h"            // IWYU pragma: export
-#include "skua/time.h"
-#include "skua/unconstrained.h"  // IWYU pragma: export
+#include "skua/this_task.h"       // IWYU pragma: export
+#include "skua/time.h"            // IWYU pragma: export
+#include "skua/unconstrained.h"   // IWYU pragma: export

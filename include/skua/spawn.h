@@ -6,7 +6,9 @@
 
 #include <concepts>
 #include <coroutine>
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -15,7 +17,9 @@
 #include "skua/internal/executor.h"
 #include "skua/internal/frame.h"
 #include "skua/internal/promise_base.h"
+#include "skua/internal/worker_core.h"
 #include "skua/join_handle.h"
+#include "skua/priority.h"
 #include "skua/task.h"
 
 namespace skua {
@@ -23,6 +27,12 @@ namespace skua {
 struct SpawnOptions {
   // Shown in messages about the task. Copied.
   std::string_view name = {};
+  // std::nullopt: that of the task that spawns it; Priority::kNormal if no task does.
+  //
+  // A ready kHigh task waits for the runs in progress and the kHigh tasks ahead of it, never for a backlog of
+  // kNormal or kLow, but for the turns that these are owed. A task that is woken by one of a higher priority runs
+  // once as if it had that priority itself, and so do those that it wakes in that run.
+  std::optional<Priority> priority = std::nullopt;
 };
 
 namespace internal {
@@ -31,8 +41,10 @@ TaskId next_task_id() noexcept;
 // Ends, as cancelled, a task that the runtime has not taken: the frame is destroyed, the handle lives.
 SKUA_COLD void refuse_task(SpawnedTask* task) noexcept;
 
+// `home` is the worker that the task must stay on; negative: any.
 template <typename T>
-JoinHandle<T> spawn_on(Executor& executor, Task<T> task, const SpawnOptions& options) {
+JoinHandle<T> spawn_on(Executor& executor, Task<T> task, const SpawnOptions& options,
+                       int home = -1) {
   const auto handle = std::move(task).release_handle();
   SKUA_REQUIRE(handle != nullptr);
   SpawnedTask* const header = construct_spawned<T>(handle.address());
@@ -40,6 +52,8 @@ JoinHandle<T> spawn_on(Executor& executor, Task<T> task, const SpawnOptions& opt
   header->id = next_task_id();
   header->executor = &executor;
   header->resume = handle;
+  if (options.priority) header->level = static_cast<Level>(*options.priority);
+  header->home = static_cast<std::int16_t>(home);
   PromiseBase& promise = handle.promise();
   promise.parent = 0;
   promise.task = header;
@@ -77,6 +91,27 @@ class [[nodiscard("co_await it")]] YieldAwaiter {
 template <typename T>
 JoinHandle<T> spawn(Task<T> task, SpawnOptions options = {}) {
   return internal::spawn_on(internal::require_executor("skua::spawn"), std::move(task), options);
+}
+
+// Starts `task` on this worker, where it stays for all its life, and with it what it forks by when_all: for what
+// must not move to another thread. It waits for this worker even if others are idle.
+//
+// Returns, Errors: as spawn().
+// Requires: called from a task.
+template <typename T>
+JoinHandle<T> spawn_local(Task<T> task, SpawnOptions options = {}) {
+  internal::WorkerCore& worker = internal::require_worker_core("skua::spawn_local");
+  return internal::spawn_on(*worker.executor, std::move(task), options, worker.index);
+}
+
+// The same on the worker with the number `worker` (this_task::worker_index()).
+//
+// Requires: called on a runtime; 0 <= worker < its number of workers.
+template <typename T>
+JoinHandle<T> spawn_on(int worker, Task<T> task, SpawnOptions options = {}) {
+  SKUA_REQUIRE(worker >= 0 && worker <= INT16_MAX, worker);
+  return internal::spawn_on(internal::require_executor("skua::spawn_on"), std::move(task), options,
+                            worker);
 }
 
 // Runs `f()` on a thread of the blocking pool, where it may block or compute for as long as it takes.

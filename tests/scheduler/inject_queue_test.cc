@@ -15,6 +15,7 @@
 #include <gtest/gtest.h>
 
 #include "skua/internal/task_header.h"
+#include "tests/support/task_id.h"
 
 namespace skua::internal {
 namespace {
@@ -24,7 +25,7 @@ using Ids = std::vector<std::uint64_t>;
 class InjectQueueTest : public testing::Test {
  protected:
   TaskHeader* make() {
-    TaskHeader& task = tasks_.emplace_back(TaskKind::kRoot);
+    SpawnedTask& task = tasks_.emplace_back();
     task.id = tasks_.size() - 1;
     return &task;
   }
@@ -40,11 +41,11 @@ class InjectQueueTest : public testing::Test {
     const std::size_t count = queue_.pop_batch(access, out);
     EXPECT_LE(count, max);
     Ids ids;
-    for (std::size_t i = 0; i < count; ++i) ids.push_back(out[i]->id);
+    for (std::size_t i = 0; i < count; ++i) ids.push_back(test::id_of(out[i]));
     return ids;
   }
 
-  std::deque<TaskHeader> tasks_;
+  std::deque<SpawnedTask> tasks_;
   InjectQueue queue_;
 };
 

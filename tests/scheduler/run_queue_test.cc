@@ -14,6 +14,7 @@
 #include <gtest/gtest.h>
 
 #include "skua/internal/task_header.h"
+#include "tests/support/task_id.h"
 
 namespace skua::internal {
 namespace {
@@ -49,13 +50,13 @@ using Ids = std::vector<std::uint64_t>;
 class Tasks {
  public:
   TaskHeader* make() {
-    TaskHeader& task = tasks_.emplace_back(TaskKind::kRoot);
+    SpawnedTask& task = tasks_.emplace_back();
     task.id = tasks_.size() - 1;
     return &task;
   }
 
  private:
-  std::deque<TaskHeader> tasks_;
+  std::deque<SpawnedTask> tasks_;
 };
 
 // Pushes `task` and returns what overflows.
@@ -65,7 +66,7 @@ Ids push(Queue& queue, TaskHeader* task) {
   int calls = 0;
   queue.push(task, [&](std::span<TaskHeader*> batch) {
     ++calls;
-    for (const TaskHeader* lost : batch) overflow.push_back(lost->id);
+    for (const TaskHeader* lost : batch) overflow.push_back(test::id_of(lost));
   });
   EXPECT_LE(calls, 1);
   return overflow;
@@ -74,7 +75,7 @@ Ids push(Queue& queue, TaskHeader* task) {
 template <typename Queue>
 Ids drain(Queue& queue) {
   Ids ids;
-  while (const TaskHeader* task = queue.pop()) ids.push_back(task->id);
+  while (const TaskHeader* task = queue.pop()) ids.push_back(test::id_of(task));
   return ids;
 }
 
@@ -143,7 +144,7 @@ TYPED_TEST(RunQueueTest, AThiefTakesTheOlderHalfRoundedUpAndRunsTheYoungestOfIt)
     const TaskHeader* const run_now = steal(*victim, *thief, moved);
     ASSERT_NE(run_now, nullptr) << ready;
     EXPECT_EQ(moved, half);
-    EXPECT_EQ(run_now->id, half - 1);
+    EXPECT_EQ(test::id_of(run_now), half - 1);
     EXPECT_EQ(thief->size(), half - 1);
     EXPECT_EQ(drain(*thief), range(0, half - 1));
     EXPECT_EQ(drain(*victim), range(half, ready));
@@ -171,11 +172,12 @@ TYPED_TEST(RunQueueTest, AThiefThatIsMoreThanHalfFullGetsNothing) {
   EXPECT_EQ(moved, 0u);
   EXPECT_EQ(victim->size(), kCapacity);
 
-  EXPECT_EQ(thief->pop()->id, kCapacity);  // Half full: now there is room for half a queue.
+  EXPECT_EQ(test::id_of(thief->pop()),
+            kCapacity);  // Half full: now there is room for half a queue.
   const TaskHeader* const run_now = steal(*victim, *thief, moved);
   ASSERT_NE(run_now, nullptr);
   EXPECT_EQ(moved, kHalf);
-  EXPECT_EQ(run_now->id, kHalf - 1);
+  EXPECT_EQ(test::id_of(run_now), kHalf - 1);
   EXPECT_EQ(thief->size(), kCapacity - 1);
   Ids expected = range(kCapacity + 1, kCapacity + kHalf + 1);
   for (const std::uint64_t id : range(0, kHalf - 1)) expected.push_back(id);
@@ -231,7 +233,7 @@ TEST_P(HalfStolenQueueTest, ItsOwnerCannotStealOverWhatIsBeingCopied) {
   set_head(queue_, first_ + 4, first_ + 4);
   const TaskHeader* const run_now = steal(victim, queue_, moved);
   ASSERT_NE(run_now, nullptr);
-  EXPECT_EQ(run_now->id, 4u);
+  EXPECT_EQ(test::id_of(run_now), 4u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Starts, HalfStolenQueueTest,
@@ -254,17 +256,17 @@ void compare_with_model(std::uint32_t start, std::uint32_t seed, int steps) {
       TaskHeader* const task = tasks.make();
       Ids expected;
       if (mine.size() == 4) {
-        expected = {mine[2], mine[3], task->id};
+        expected = {mine[2], mine[3], test::id_of(task)};
         mine.resize(2);
       } else {
-        mine.push_back(task->id);
+        mine.push_back(test::id_of(task));
       }
       ASSERT_EQ(push(queue, task), expected) << "step " << step;
     } else if (action < 6) {
       const TaskHeader* const task = queue.pop();
       ASSERT_EQ(task == nullptr, mine.empty()) << "step " << step;
       if (task == nullptr) continue;
-      ASSERT_EQ(task->id, mine.front()) << "step " << step;
+      ASSERT_EQ(test::id_of(task), mine.front()) << "step " << step;
       mine.pop_front();
     } else {
       const std::size_t expected = mine.size() > 2 ? 0 : (theirs.size() + 1) / 2;
@@ -277,7 +279,7 @@ void compare_with_model(std::uint32_t start, std::uint32_t seed, int steps) {
         mine.push_back(theirs.front());
         theirs.pop_front();
       }
-      ASSERT_EQ(task->id, theirs.front()) << "step " << step;
+      ASSERT_EQ(test::id_of(task), theirs.front()) << "step " << step;
       theirs.pop_front();
     }
     for (int i = 0; i < 2; ++i) {

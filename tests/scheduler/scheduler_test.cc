@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -14,6 +13,8 @@
 
 #include "scheduler/steal_order.h"
 #include "skua/internal/task_header.h"
+#include "skua/internal/worker_core.h"
+#include "tests/support/scheduler_driver.h"
 
 namespace skua::internal {
 namespace {
@@ -21,59 +22,24 @@ namespace {
 using testing::ElementsAre;
 
 constexpr int kNobody = IdleSet::kNobody;
-constexpr std::uint64_t kNoTask = ~std::uint64_t{0};
 
-// What a look found.
-struct Found {
-  Found(std::uint64_t task_id, Source where) : id(task_id), source(where) {}
-  bool operator==(const Found&) const = default;
-
-  std::uint64_t id;
-  Source source;
-};
-
-const Found kNothing(kNoTask, Source::kNone);
-
-void PrintTo(const Found& found, std::ostream* out) {
-  *out << "task " << static_cast<std::int64_t>(found.id) << " from source "
-       << static_cast<int>(found.source);
-}
-
-// Tasks with the ids 0, 1, 2, ... in the order of their making; never run.
-class Tasks {
- public:
-  TaskHeader* make() {
-    TaskHeader& task = tasks_.emplace_back(TaskKind::kRoot);
-    task.id = tasks_.size() - 1;
-    return &task;
-  }
-  std::uint64_t last() const { return tasks_.size() - 1; }
-
- private:
-  std::deque<TaskHeader> tasks_;
-};
-
-Found next(Scheduler& scheduler, int worker) {
-  Source source = Source::kNone;
-  const TaskHeader* const task = scheduler.next(worker, source);
-  return Found(task == nullptr ? kNoTask : task->id, source);
-}
-
-Found steal(Scheduler& scheduler, int worker) {
-  Source source = Source::kNone;
-  const TaskHeader* const task = scheduler.steal(worker, source);
-  return Found(task == nullptr ? kNoTask : task->id, source);
-}
+using test::kNothing;
+using test::next;
+using test::Seen;
+using test::steal;
+using test::Tasks;
 
 // Publishing while nobody sleeps.
 void into_slot(Scheduler& scheduler, int worker, TaskHeader* task) {
-  EXPECT_EQ(scheduler.push_slot(worker, task), kNobody);
+  EXPECT_EQ(scheduler.push_slot(worker, task, kNormalLevel), kNobody);
 }
 void into_ring(Scheduler& scheduler, int worker, Tasks& tasks, int count) {
-  for (int i = 0; i < count; ++i) EXPECT_EQ(scheduler.push_ring(worker, tasks.make()), kNobody);
+  for (int i = 0; i < count; ++i)
+    EXPECT_EQ(scheduler.push_ring(worker, tasks.make(), kNormalLevel), kNobody);
 }
 void into_injector(Scheduler& scheduler, Tasks& tasks, int count) {
-  for (int i = 0; i < count; ++i) EXPECT_EQ(scheduler.push_injector(tasks.make()), kNobody);
+  for (int i = 0; i < count; ++i)
+    EXPECT_EQ(scheduler.push_injector(tasks.make(), kNormalLevel), kNobody);
 }
 
 std::uint64_t count_of(const WorkerCounters::Counter& counter) {
@@ -97,12 +63,12 @@ TEST(SchedulerTest, EverySixtyFirstTickTheInjectorComesBeforeAFullSlotAndRing) {
   std::uint64_t from_injector = 0;
   into_slot(scheduler, 0, tasks.make());
   for (std::uint32_t tick = 1; tick <= 4 * 61; ++tick) {
-    const Found found = next(scheduler, 0);
+    const Seen found = next(scheduler, 0);
     ASSERT_EQ(scheduler.tick(0), tick);
     if (tick % 61 == 0) {
-      EXPECT_EQ(found, Found(from_injector, Source::kInjectorTick)) << "tick " << tick;
+      EXPECT_EQ(found, Seen(from_injector, Source::kInjectorTick)) << "tick " << tick;
       ++from_injector;
-      EXPECT_EQ(scheduler.injector_depth(), 5 - from_injector);
+      EXPECT_EQ(scheduler.injector_depth(kNormalLevel), 5 - from_injector);
     } else {
       EXPECT_TRUE(found.source == Source::kSlot || found.source == Source::kRing)
           << "tick " << tick;
@@ -118,17 +84,17 @@ TEST(SchedulerTest, TheIntervalOfTheInjectorsTurnIsTunable) {
   Tasks tasks;
   into_injector(scheduler, tasks, 1);  // 0
   into_ring(scheduler, 0, tasks, 3);   // 1 to 3
-  EXPECT_EQ(next(scheduler, 0), Found(1, Source::kRing));
-  EXPECT_EQ(next(scheduler, 0), Found(2, Source::kRing));
-  EXPECT_EQ(next(scheduler, 0), Found(0, Source::kInjectorTick));
-  EXPECT_EQ(next(scheduler, 0), Found(3, Source::kRing));
+  EXPECT_EQ(next(scheduler, 0), Seen(1, Source::kRing));
+  EXPECT_EQ(next(scheduler, 0), Seen(2, Source::kRing));
+  EXPECT_EQ(next(scheduler, 0), Seen(0, Source::kInjectorTick));
+  EXPECT_EQ(next(scheduler, 0), Seen(3, Source::kRing));
 }
 
 TEST(SchedulerTest, OnTheInjectorsTurnAnEmptyInjectorLeavesTheTurnToTheOwnQueues) {
   Scheduler scheduler({.workers = 1, .global_queue_interval = 1});
   Tasks tasks;
   into_ring(scheduler, 0, tasks, 1);
-  EXPECT_EQ(next(scheduler, 0), Found(0, Source::kRing));
+  EXPECT_EQ(next(scheduler, 0), Seen(0, Source::kRing));
   EXPECT_EQ(next(scheduler, 0), kNothing);
 }
 
@@ -138,13 +104,13 @@ TEST(SchedulerTest, TheSlotComesFirstThenTheRingInItsOrderThenTheInjector) {
   into_injector(scheduler, tasks, 2);  // 0, 1
   into_ring(scheduler, 0, tasks, 3);   // 2, 3, 4
   into_slot(scheduler, 0, tasks.make());
-  EXPECT_EQ(next(scheduler, 0), Found(5, Source::kSlot));
+  EXPECT_EQ(next(scheduler, 0), Seen(5, Source::kSlot));
   for (std::uint64_t id = 2; id <= 4; ++id) {
-    EXPECT_EQ(next(scheduler, 0), Found(id, Source::kRing));
+    EXPECT_EQ(next(scheduler, 0), Seen(id, Source::kRing));
   }
-  EXPECT_EQ(scheduler.injector_depth(), 2u);
-  EXPECT_EQ(next(scheduler, 0), Found(0, Source::kInjector));
-  EXPECT_EQ(next(scheduler, 0), Found(1, Source::kRing));  // Came along with it.
+  EXPECT_EQ(scheduler.injector_depth(kNormalLevel), 2u);
+  EXPECT_EQ(next(scheduler, 0), Seen(0, Source::kInjector));
+  EXPECT_EQ(next(scheduler, 0), Seen(1, Source::kRing));  // Came along with it.
   EXPECT_EQ(next(scheduler, 0), kNothing);
 }
 
@@ -163,14 +129,14 @@ TEST(SchedulerTest, TheSlotRunsThreeTimesInARowWhileTheRingWaits) {
   into_ring(scheduler, 0, tasks, 2);  // 0, 1
   for (std::uint64_t id = 2; id <= 4; ++id) {
     into_slot(scheduler, 0, tasks.make());
-    EXPECT_EQ(next(scheduler, 0), Found(id, Source::kSlot));
+    EXPECT_EQ(next(scheduler, 0), Seen(id, Source::kSlot));
   }
   into_slot(scheduler, 0, tasks.make());  // 5 goes to the end of the ring.
-  EXPECT_EQ(next(scheduler, 0), Found(0, Source::kRing));
+  EXPECT_EQ(next(scheduler, 0), Seen(0, Source::kRing));
   into_slot(scheduler, 0, tasks.make());
-  EXPECT_EQ(next(scheduler, 0), Found(6, Source::kSlot));  // The count begins anew.
-  EXPECT_EQ(next(scheduler, 0), Found(1, Source::kRing));
-  EXPECT_EQ(next(scheduler, 0), Found(5, Source::kRing));
+  EXPECT_EQ(next(scheduler, 0), Seen(6, Source::kSlot));  // The count begins anew.
+  EXPECT_EQ(next(scheduler, 0), Seen(1, Source::kRing));
+  EXPECT_EQ(next(scheduler, 0), Seen(5, Source::kRing));
   EXPECT_EQ(next(scheduler, 0), kNothing);
   EXPECT_EQ(count_of(scheduler.counters(0).slot_runs), 4u);
 }
@@ -179,7 +145,7 @@ TEST(SchedulerTest, ATaskInTheSlotRunsEvenIfTheSlotHasHadItsTurnsAndTheRingIsEmp
   Scheduler scheduler({.workers = 1, .slot_runs_max = 1});
   Tasks tasks;
   into_slot(scheduler, 0, tasks.make());
-  EXPECT_EQ(next(scheduler, 0), Found(0, Source::kSlot));
+  EXPECT_EQ(next(scheduler, 0), Seen(0, Source::kSlot));
   into_slot(scheduler, 0, tasks.make());
   EXPECT_EQ(next(scheduler, 0).id, 1u);
   EXPECT_EQ(next(scheduler, 0), kNothing);
@@ -191,10 +157,10 @@ TEST(SchedulerTest, ATaskThatIsDisplacedFromTheSlotGoesToTheEndOfTheRing) {
   into_slot(scheduler, 0, tasks.make());  // 0
   into_ring(scheduler, 0, tasks, 1);      // 1
   into_slot(scheduler, 0, tasks.make());  // 2 displaces 0.
-  EXPECT_EQ(scheduler.ring_depth(0), 2u);
-  EXPECT_EQ(next(scheduler, 0), Found(2, Source::kSlot));
-  EXPECT_EQ(next(scheduler, 0), Found(1, Source::kRing));
-  EXPECT_EQ(next(scheduler, 0), Found(0, Source::kRing));
+  EXPECT_EQ(scheduler.ring_depth(0, kNormalLevel), 2u);
+  EXPECT_EQ(next(scheduler, 0), Seen(2, Source::kSlot));
+  EXPECT_EQ(next(scheduler, 0), Seen(1, Source::kRing));
+  EXPECT_EQ(next(scheduler, 0), Seen(0, Source::kRing));
 }
 
 // --- The injector ------------------------------------------------------------------------------
@@ -203,15 +169,15 @@ TEST(SchedulerTest, AWorkerTakesItsFairShareOfTheInjector) {
   Scheduler scheduler({.workers = 4});
   Tasks tasks;
   into_injector(scheduler, tasks, 100);
-  EXPECT_EQ(next(scheduler, 2), Found(0, Source::kInjector));  // 100 / 4 + 1.
-  EXPECT_EQ(scheduler.ring_depth(2), 25u);
-  EXPECT_EQ(scheduler.injector_depth(), 74u);
+  EXPECT_EQ(next(scheduler, 2), Seen(0, Source::kInjector));  // 100 / 4 + 1.
+  EXPECT_EQ(scheduler.ring_depth(2, kNormalLevel), 25u);
+  EXPECT_EQ(scheduler.injector_depth(kNormalLevel), 74u);
   EXPECT_EQ(count_of(scheduler.counters(2).injector_takes), 26u);
-  EXPECT_EQ(next(scheduler, 0), Found(26, Source::kInjector));  // 74 / 4 + 1.
-  EXPECT_EQ(scheduler.ring_depth(0), 18u);
-  EXPECT_EQ(scheduler.injector_depth(), 55u);
+  EXPECT_EQ(next(scheduler, 0), Seen(26, Source::kInjector));  // 74 / 4 + 1.
+  EXPECT_EQ(scheduler.ring_depth(0, kNormalLevel), 18u);
+  EXPECT_EQ(scheduler.injector_depth(kNormalLevel), 55u);
   for (std::uint64_t id = 1; id <= 25; ++id) {
-    EXPECT_EQ(next(scheduler, 2), Found(id, Source::kRing));
+    EXPECT_EQ(next(scheduler, 2), Seen(id, Source::kRing));
   }
 }
 
@@ -219,9 +185,9 @@ TEST(SchedulerTest, AWorkerTakesAtMost128TasksOfTheInjectorAtOnce) {
   Scheduler scheduler({.workers = 1});
   Tasks tasks;
   into_injector(scheduler, tasks, 1'000);
-  EXPECT_EQ(next(scheduler, 0), Found(0, Source::kInjector));
-  EXPECT_EQ(scheduler.ring_depth(0), 127u);
-  EXPECT_EQ(scheduler.injector_depth(), 872u);
+  EXPECT_EQ(next(scheduler, 0), Seen(0, Source::kInjector));
+  EXPECT_EQ(scheduler.ring_depth(0, kNormalLevel), 127u);
+  EXPECT_EQ(scheduler.injector_depth(kNormalLevel), 872u);
 }
 
 TEST(SchedulerTest, AWorkerTakesNoMoreOfTheInjectorThanItsRingHasRoomFor) {
@@ -229,15 +195,15 @@ TEST(SchedulerTest, AWorkerTakesNoMoreOfTheInjectorThanItsRingHasRoomFor) {
   Tasks tasks;
   into_injector(scheduler, tasks, 100);
   into_ring(scheduler, 0, tasks, 250);
-  EXPECT_EQ(steal(scheduler, 0), Found(0, Source::kInjector));  // Looks at no own queue.
-  EXPECT_EQ(scheduler.injector_depth(), 94u);
-  EXPECT_EQ(scheduler.ring_depth(0), 255u);
-  EXPECT_EQ(steal(scheduler, 0), Found(6, Source::kInjector));
-  EXPECT_EQ(scheduler.ring_depth(0), 255u);
+  EXPECT_EQ(steal(scheduler, 0), Seen(0, Source::kInjector));  // Looks at no own queue.
+  EXPECT_EQ(scheduler.injector_depth(kNormalLevel), 94u);
+  EXPECT_EQ(scheduler.ring_depth(0, kNormalLevel), 255u);
+  EXPECT_EQ(steal(scheduler, 0), Seen(6, Source::kInjector));
+  EXPECT_EQ(scheduler.ring_depth(0, kNormalLevel), 255u);
   into_ring(scheduler, 0, tasks, 1);
-  EXPECT_EQ(steal(scheduler, 0), Found(7, Source::kInjector));  // The one that runs needs no room.
-  EXPECT_EQ(scheduler.injector_depth(), 92u);
-  EXPECT_EQ(scheduler.ring_depth(0), 256u);
+  EXPECT_EQ(steal(scheduler, 0), Seen(7, Source::kInjector));  // The one that runs needs no room.
+  EXPECT_EQ(scheduler.injector_depth(kNormalLevel), 92u);
+  EXPECT_EQ(scheduler.ring_depth(0, kNormalLevel), 256u);
   EXPECT_EQ(count_of(scheduler.counters(0).overflows), 0u);
 }
 
@@ -245,22 +211,22 @@ TEST(SchedulerTest, AFullRingGivesItsYoungerHalfToTheInjectorInOneBatch) {
   Scheduler scheduler({.workers = 1});
   Tasks tasks;
   into_ring(scheduler, 0, tasks, 256);
-  EXPECT_EQ(scheduler.injector_depth(), 0u);
+  EXPECT_EQ(scheduler.injector_depth(kNormalLevel), 0u);
   into_ring(scheduler, 0, tasks, 1);
-  EXPECT_EQ(scheduler.injector_depth(), 129u);
-  EXPECT_EQ(scheduler.ring_depth(0), 128u);
+  EXPECT_EQ(scheduler.injector_depth(kNormalLevel), 129u);
+  EXPECT_EQ(scheduler.ring_depth(0, kNormalLevel), 128u);
   EXPECT_EQ(count_of(scheduler.counters(0).overflows), 1u);
   // Tick 61 and 122 are the injector's turn; it begins with the oldest of the batch.
   std::vector<std::uint64_t> from_ring;
   std::vector<std::uint64_t> from_injector;
   for (int i = 0; i < 130; ++i) {
-    const Found found = next(scheduler, 0);
+    const Seen found = next(scheduler, 0);
     (found.source == Source::kRing ? from_ring : from_injector).push_back(found.id);
   }
   ASSERT_EQ(from_ring.size(), 128u);
   for (std::uint64_t id = 0; id < 128; ++id) EXPECT_EQ(from_ring[id], id);
   EXPECT_THAT(from_injector, ElementsAre(128, 129));
-  EXPECT_EQ(next(scheduler, 0), Found(130, Source::kInjector));
+  EXPECT_EQ(next(scheduler, 0), Seen(130, Source::kInjector));
 }
 
 TEST(SchedulerTest, ATaskThatIsDisplacedIntoAFullRingOverflowsToo) {
@@ -269,9 +235,9 @@ TEST(SchedulerTest, ATaskThatIsDisplacedIntoAFullRingOverflowsToo) {
   into_slot(scheduler, 0, tasks.make());
   into_ring(scheduler, 0, tasks, 256);
   into_slot(scheduler, 0, tasks.make());
-  EXPECT_EQ(scheduler.injector_depth(), 129u);
-  EXPECT_EQ(scheduler.ring_depth(0), 128u);
-  EXPECT_EQ(next(scheduler, 0), Found(257, Source::kSlot));
+  EXPECT_EQ(scheduler.injector_depth(kNormalLevel), 129u);
+  EXPECT_EQ(scheduler.ring_depth(0, kNormalLevel), 128u);
+  EXPECT_EQ(next(scheduler, 0), Seen(257, Source::kSlot));
 }
 
 // --- Stealing ----------------------------------------------------------------------------------
@@ -290,13 +256,14 @@ TEST(SchedulerTest, AThiefTakesHalfOfTheFirstPeerFromARandomStart) {
     if (victim == kThief) victim = (victim + 1) % kWorkers;
     const std::uint64_t first =
         8 * static_cast<std::uint64_t>(victim > kThief ? victim - 1 : victim);
-    EXPECT_EQ(steal(scheduler, kThief), Found(first + 3, Source::kPeer)) << "seed " << seed;
-    EXPECT_EQ(scheduler.ring_depth(victim), 4u);
-    EXPECT_EQ(scheduler.ring_depth(kThief), 3u);
-    EXPECT_EQ(count_of(scheduler.counters(kThief).steal_attempts), 1u);
+    EXPECT_EQ(steal(scheduler, kThief), Seen(first + 3, Source::kPeer)) << "seed " << seed;
+    EXPECT_EQ(scheduler.ring_depth(victim, kNormalLevel), 4u);
+    EXPECT_EQ(scheduler.ring_depth(kThief, kNormalLevel), 3u);
+    // The three kHigh rings, then the first with something in it.
+    EXPECT_EQ(count_of(scheduler.counters(kThief).steal_attempts), 4u);
     EXPECT_EQ(count_of(scheduler.counters(kThief).steals), 1u);
     EXPECT_EQ(count_of(scheduler.counters(kThief).stolen), 4u);
-    EXPECT_EQ(next(scheduler, kThief), Found(first, Source::kRing));
+    EXPECT_EQ(next(scheduler, kThief), Seen(first, Source::kRing));
     victims.push_back(victim);
   }
   std::sort(victims.begin(), victims.end());
@@ -309,10 +276,11 @@ TEST(SchedulerTest, AThiefGoesOnceAroundAllPeers) {
     Scheduler scheduler({.workers = 8, .seed = seed});
     Tasks tasks;
     EXPECT_EQ(steal(scheduler, 3), kNothing);
-    EXPECT_EQ(count_of(scheduler.counters(3).steal_attempts), 7u);
+    EXPECT_EQ(count_of(scheduler.counters(3).searches), 1u);
+    EXPECT_EQ(count_of(scheduler.counters(3).steal_attempts), 7u * kLevels);
     into_ring(scheduler, 6, tasks, 1);
-    EXPECT_EQ(steal(scheduler, 3), Found(0, Source::kPeer)) << "seed " << seed;
-    EXPECT_EQ(scheduler.ring_depth(6), 0u);
+    EXPECT_EQ(steal(scheduler, 3), Seen(0, Source::kPeer)) << "seed " << seed;
+    EXPECT_EQ(scheduler.ring_depth(6, kNormalLevel), 0u);
   }
 }
 
@@ -320,9 +288,9 @@ TEST(SchedulerTest, AThiefThatFindsNoPeerWithTasksLooksAtTheInjectorAgain) {
   Scheduler scheduler({.workers = 2});
   Tasks tasks;
   into_injector(scheduler, tasks, 4);
-  EXPECT_EQ(steal(scheduler, 0), Found(0, Source::kInjector));  // 4 / 2 + 1.
-  EXPECT_EQ(scheduler.ring_depth(0), 2u);
-  EXPECT_EQ(scheduler.injector_depth(), 1u);
+  EXPECT_EQ(steal(scheduler, 0), Seen(0, Source::kInjector));  // 4 / 2 + 1.
+  EXPECT_EQ(scheduler.ring_depth(0, kNormalLevel), 2u);
+  EXPECT_EQ(scheduler.injector_depth(kNormalLevel), 1u);
 }
 
 TEST(SchedulerTest, ThePeersSlotIsItsOwn) {
@@ -330,7 +298,7 @@ TEST(SchedulerTest, ThePeersSlotIsItsOwn) {
   Tasks tasks;
   into_slot(scheduler, 0, tasks.make());
   EXPECT_EQ(steal(scheduler, 1), kNothing);
-  EXPECT_EQ(next(scheduler, 0), Found(0, Source::kSlot));
+  EXPECT_EQ(next(scheduler, 0), Seen(0, Source::kSlot));
 }
 
 TEST(SchedulerTest, AtMostHalfOfTheWorkersSearchAtATime) {
@@ -342,7 +310,7 @@ TEST(SchedulerTest, AtMostHalfOfTheWorkersSearchAtATime) {
   into_ring(scheduler, 3, tasks, 4);
   EXPECT_EQ(steal(scheduler, 2), kNothing);
   EXPECT_EQ(count_of(scheduler.counters(2).steal_attempts), 0u);
-  EXPECT_EQ(steal(scheduler, 1), Found(1, Source::kPeer));  // It searches already.
+  EXPECT_EQ(steal(scheduler, 1), Seen(1, Source::kPeer));  // It searches already.
   EXPECT_EQ(scheduler.idle().searching(), 2);
   EXPECT_EQ(scheduler.end_search(1), kNobody);
   EXPECT_EQ(steal(scheduler, 2).source, Source::kPeer);
@@ -356,7 +324,7 @@ TEST(SchedulerTest, ASingleWorkerNeverSearches) {
   EXPECT_EQ(scheduler.end_search(0), kNobody);
   EXPECT_EQ(count_of(scheduler.counters(0).steal_attempts), 0u);
   into_injector(scheduler, tasks, 1);
-  EXPECT_EQ(steal(scheduler, 0), Found(0, Source::kInjector));
+  EXPECT_EQ(steal(scheduler, 0), Seen(0, Source::kInjector));
   EXPECT_EQ(scheduler.idle().searching(), 0);
 }
 
@@ -366,9 +334,10 @@ TEST(SchedulerTest, ATaskInAnEmptySlotWakesNobodyAndADisplacedOneWakesASleeper) 
   Scheduler scheduler({.workers = 2});
   Tasks tasks;
   ASSERT_TRUE(scheduler.announce_sleep(1));
-  EXPECT_EQ(scheduler.push_slot(0, tasks.make()), kNobody);
-  EXPECT_EQ(scheduler.push_slot(0, tasks.make()), 1);
-  EXPECT_EQ(scheduler.push_slot(0, tasks.make()), kNobody);  // Worker 1 searches already.
+  EXPECT_EQ(scheduler.push_slot(0, tasks.make(), kNormalLevel), kNobody);
+  EXPECT_EQ(scheduler.push_slot(0, tasks.make(), kNormalLevel), 1);
+  EXPECT_EQ(scheduler.push_slot(0, tasks.make(), kNormalLevel),
+            kNobody);  // Worker 1 searches already.
 }
 
 TEST(SchedulerTest, ATaskInARingOrInTheInjectorWakesASleeper) {
@@ -376,13 +345,13 @@ TEST(SchedulerTest, ATaskInARingOrInTheInjectorWakesASleeper) {
   Tasks tasks;
   ASSERT_TRUE(scheduler.announce_sleep(1));
   ASSERT_TRUE(scheduler.announce_sleep(2));
-  EXPECT_EQ(scheduler.push_ring(0, tasks.make()), 2);
+  EXPECT_EQ(scheduler.push_ring(0, tasks.make(), kNormalLevel), 2);
   scheduler.wake_up(2);
-  EXPECT_EQ(steal(scheduler, 2), Found(0, Source::kPeer));
+  EXPECT_EQ(steal(scheduler, 2), Seen(0, Source::kPeer));
   EXPECT_EQ(scheduler.end_search(2), 1);
   scheduler.wake_up(1);
   ASSERT_TRUE(scheduler.announce_sleep(1));
-  EXPECT_EQ(scheduler.push_injector(tasks.make()), 1);
+  EXPECT_EQ(scheduler.push_injector(tasks.make(), kNormalLevel), 1);
 }
 
 TEST(SchedulerTest, TheLastSearcherThatFindsATaskWakesAnother) {
@@ -410,12 +379,13 @@ TEST(SchedulerTest, AWokenWorkerSearchesEvenIfHalfOfTheWorkersDoSo) {
   Scheduler scheduler({.workers = 3});
   Tasks tasks;
   ASSERT_TRUE(scheduler.announce_sleep(2));
-  EXPECT_EQ(scheduler.push_ring(0, tasks.make()), 2);  // Counts as searching from here on.
-  EXPECT_EQ(scheduler.push_ring(0, tasks.make()), kNobody);
-  EXPECT_EQ(steal(scheduler, 1), Found(0, Source::kPeer));
+  EXPECT_EQ(scheduler.push_ring(0, tasks.make(), kNormalLevel),
+            2);  // Counts as searching from here on.
+  EXPECT_EQ(scheduler.push_ring(0, tasks.make(), kNormalLevel), kNobody);
+  EXPECT_EQ(steal(scheduler, 1), Seen(0, Source::kPeer));
   EXPECT_EQ(scheduler.idle().searching(), 2);
   scheduler.wake_up(2);
-  EXPECT_EQ(steal(scheduler, 2), Found(1, Source::kPeer));
+  EXPECT_EQ(steal(scheduler, 2), Seen(1, Source::kPeer));
   EXPECT_EQ(scheduler.idle().searching(), 2);
 }
 
@@ -458,7 +428,7 @@ TEST(SchedulerTest, AWorkerDoesNotSleepOnWorkThatWasPublishedBefore) {
     EXPECT_EQ(scheduler.idle().awake(), 2);
     // It searches on: the publishers woke nobody, because it searched.
     EXPECT_EQ(scheduler.idle().searching(), 1);
-    Found found = next(scheduler, 1);
+    Seen found = next(scheduler, 1);
     if (found == kNothing) found = steal(scheduler, 1);
     EXPECT_EQ(found.id, 0u) << static_cast<int>(place);
   }
@@ -471,8 +441,8 @@ TEST(SchedulerTest, AWorkerThatItsLastLookKeepsAwakeWakesAnotherForTheRest) {
   Tasks tasks;
   EXPECT_TRUE(scheduler.announce_sleep(0));
   EXPECT_EQ(steal(scheduler, 1), kNothing);  // Searches.
-  EXPECT_EQ(scheduler.push_injector(tasks.make()), IdleSet::kNobody);
-  EXPECT_EQ(scheduler.push_injector(tasks.make()), IdleSet::kNobody);
+  EXPECT_EQ(scheduler.push_injector(tasks.make(), kNormalLevel), IdleSet::kNobody);
+  EXPECT_EQ(scheduler.push_injector(tasks.make(), kNormalLevel), IdleSet::kNobody);
   EXPECT_FALSE(scheduler.announce_sleep(1));
   EXPECT_EQ(next(scheduler, 1).id, 0u);
   EXPECT_EQ(scheduler.end_search(1), 0);

@@ -131,7 +131,7 @@ TEST_F(WorkerTurnTest, StealsFromAPeerBeforeItSleeps) {
   EXPECT_EQ(turn(0), Seen(Turn::kRan, Source::kInjector));
   // Four stand in the ring of worker 0, one in its slot. Half of the four change sides; the last of them runs.
   EXPECT_EQ(turn(1), Seen(Turn::kRan, Source::kPeer));
-  EXPECT_EQ(set_->scheduler().ring_depth(0), 2u);
+  EXPECT_EQ(set_->scheduler().ring_depth(0, kNormalLevel), 2u);
   EXPECT_EQ(turn(1), Seen(Turn::kRan, Source::kRing));
   EXPECT_EQ(turn(1), Seen(Turn::kRan, Source::kPeer));
   for (int i = 0; i < 2; ++i) EXPECT_EQ(turn(0).first, Turn::kRan);

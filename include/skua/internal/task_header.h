@@ -32,6 +32,7 @@ class Executor;
 class TaskHeader;
 struct RegistrySlot;
 struct JoinState;
+struct WorkerCore;
 
 // What a cancel hook achieved.
 enum class [[nodiscard]] CancelOutcome {
@@ -141,7 +142,7 @@ class TaskHeader {
         forked_next_(nullptr),
         executor(nullptr),
         registry_slot(nullptr),
-        level(1),
+        level(kInheritLevel),
         home(kAnywhere),
         threw(false),
         killed(false) {}
@@ -256,10 +257,10 @@ class TaskHeader {
   // A root's, on behalf of all that it has forked.
   Executor* executor;
   RegistrySlot* registry_slot;
-  std::uint8_t level;  // Priority: 0 high, 1 normal, 2 low.
-  std::int16_t home;   // The worker that it must stay on, or kAnywhere.
-  bool threw;          // The result is an exception.
-  bool killed;         // There is no result.
+  Level level;        // Priority; kInheritLevel until it is spawned.
+  std::int16_t home;  // The worker that it must stay on, or kAnywhere.
+  bool threw;         // The result is an exception.
+  bool killed;        // There is no result.
 };
 
 // A task that was spawned: it can be joined.

@@ -1,31 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the inline paths of tasks need of the worker that runs them: the first part of a worker (workers/).
+// What of a worker the tasks on it may touch without knowing what a worker is: the first base of Worker, reached
+// through TaskHeader::worker while the task runs. Its thread alone reads and writes it.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 
 #include "skua/internal/fork_deque.h"
+#include "skua/priority.h"
 
 namespace skua::internal {
 
 class Executor;
 
-// A run ends after this many operations that were ready at once, and children of forks. Tokio's coop budget.
+// A priority as the queues count it: 0 is the highest.
+using Level = std::uint8_t;
+inline constexpr Level kHighLevel = static_cast<Level>(Priority::kHigh);
+inline constexpr Level kNormalLevel = static_cast<Level>(Priority::kNormal);
+inline constexpr Level kLowLevel = static_cast<Level>(Priority::kLow);
+inline constexpr int kLevels = 3;
+inline constexpr Level kInheritLevel = 0xff;  // Of a task that is not spawned yet: its spawner's.
+
+// Units of a run: what a task may take from leaf operations before it has to let others run.
 inline constexpr std::int32_t kRunBudget = 128;
 
-// Plain fields: the worker's own thread only.
 struct WorkerCore {
-  // Where the running task's forks go: the deque of its level, or the one that nobody steals from.
+  // Where the running task's forks go: the deque of the run's level, or one that nobody steals from.
   ForkDeque* forks = nullptr;
-  std::int32_t budget = 0;    // Left of this run.
-  bool fork_ran_dry = false;  // Set by a fork that had nothing to run next; see ForkRecord.
-  std::uint8_t level = 1;     // That the running task is queued at; see Priority.
+  // Units left. A task that runs from the slot goes on with what its filler has left.
+  std::int32_t budget = 0;
+  // The level of the run: its task's own, or a higher one if a task of a higher level has woken it. While no task
+  // runs the lowest, so that what the driver and the timers wake is raised by nobody.
+  Level level = kLowLevel;
+  // The running task's own level, which its children inherit.
+  Level own_level = kNormalLevel;
+  // The worker's number.
+  std::int16_t index = 0;
   Executor* executor = nullptr;
   // The scheduler's idle word, and what it is while every worker is awake and none searches.
   const std::atomic<std::uint32_t>* idle_word = nullptr;
   std::uint32_t all_awake = 0;
+  // Set by a fork that had nothing to run next; see ForkRecord.
+  bool fork_ran_dry = false;
 };
+
+// The worker that this thread is, or nullptr. Implemented by workers/. Out of line, and never kept across a
+// suspension: the task may resume on another thread.
+WorkerCore* current_worker_core() noexcept;
+// The same, or the process ends with `operation` named: the caller is not a task, nor called by one.
+WorkerCore& require_worker_core(const char* operation) noexcept;
 
 }  // namespace skua::internal

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// All queues of one worker, and what it remembers from look to look.
+//
+// `busy` says for each level where something may be found, so that with tasks of one level alone one queue is looked
+// at. A bit is set by whoever fills the queue (the worker) and cleared when the queue turns out to be empty; a
+// thief leaves it set.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "scheduler/home_queues.h"
+#include "scheduler/inject_queue.h"
+#include "scheduler/run_queue.h"
+#include "scheduler/steal_order.h"
+#include "scheduler/worker_counters.h"
+#include "skua/internal/config.h"
+#include "skua/internal/fork_deque.h"
+#include "skua/internal/task_header.h"
+#include "skua/internal/worker_core.h"
+
+namespace skua::internal {
+
+// A queue for each level.
+using Injectors = std::array<InjectQueue, kLevels>;
+
+struct alignas(kCacheLine) LocalQueues {
+  LocalQueues(Injectors& injectors, ForkGate& gate, std::uint32_t ring_capacity, std::uint64_t seed)
+      : access{InjectQueue::Access(injectors[0]), InjectQueue::Access(injectors[1]),
+               InjectQueue::Access(injectors[2])},
+        victims(seed),
+        rings{RunQueue<>(ring_capacity), RunQueue<>(ring_capacity), RunQueue<>(ring_capacity)},
+        forks{ForkDeque(gate), ForkDeque(gate), ForkDeque(gate)},
+        homed_forks{ForkDeque(gate), ForkDeque(gate), ForkDeque(gate)} {}
+  LocalQueues(const LocalQueues&) = delete;
+  LocalQueues& operator=(const LocalQueues&) = delete;
+
+  // Bits of `busy`.
+  static constexpr std::uint32_t shared_bit(Level level) noexcept { return 1u << level; }
+  static constexpr std::uint32_t homed_bit(Level level) noexcept { return 1u << (level + 8); }
+
+  void fill_homed(TaskHeader* task, Level level) {
+    homed[level].push(task);
+    busy |= homed_bit(level);
+  }
+  // Takes what others have queued for this worker into its own queues.
+  void drain_inbox() {
+    inbox.drain([this](TaskHeader* task, Level level) { fill_homed(task, level); });
+  }
+  // The ring's turn, of the two?
+  bool take_turns(Level level) noexcept {
+    const auto bit = static_cast<std::uint8_t>(1u << level);
+    homed_turn ^= bit;
+    return (homed_turn & bit) == 0;
+  }
+  std::uint32_t count_tick() noexcept {
+    const std::uint32_t next = tick.load(std::memory_order_relaxed) + 1;
+    tick.store(next, std::memory_order_relaxed);
+    return next;
+  }
+
+  // Notes that a task runs which may leave forks behind, and where they go.
+  void begin_run(bool is_homed, Level level) noexcept {
+    busy |= is_homed ? homed_bit(level) : shared_bit(level);
+    core->forks = is_homed ? &homed_forks[level] : &forks[level];
+  }
+
+  // Owner only.
+  WorkerCore* core = nullptr;
+  TaskHeader* slot = nullptr;
+  std::uint32_t busy = 0;
+  int ticks_to_injector = 0;  // Until an injector comes before the own queues.
+  Level slot_level = kNormalLevel;
+  Level injector_turn = kNormalLevel;  // The level that is looked at first when that is so.
+  std::uint8_t homed_turn = 0;         // By level: the homed tasks come before the ring.
+  bool injector_before_high = false;   // The injector's kHigh tasks come before the own ones.
+  bool searching = false;
+  std::array<std::uint8_t, kLevels> slot_streak{};
+  std::array<InjectQueue::Access, kLevels> access;
+  StealOrder victims;
+  std::array<TaskFifo, kLevels> homed;
+  // Owner writes, any thread reads.
+  std::atomic<std::uint32_t> tick{0};
+  // Any thread.
+  std::array<RunQueue<>, kLevels> rings;
+  HomeInbox inbox;
+  std::array<ForkDeque, kLevels> forks;
+  std::array<ForkDeque, kLevels> homed_forks;  // Of homed tasks: nobody steals from them.
+  alignas(kCacheLine) WorkerCounters counters;
+};
+
+}  // namespace skua::internal

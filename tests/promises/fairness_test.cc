@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// No task starves: for each place where a task can wait, adversaries that keep the worker busy, and a bound in ticks.
+// The bounds are those of scheduler/README.md. One worker, driven by hand; a tick is one look.
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "scheduler/scheduler.h"
+#include "skua/internal/task_header.h"
+#include "skua/internal/worker_core.h"
+#include "tests/support/scheduler_driver.h"
+#include "tests/support/task_id.h"
+
+namespace skua::internal {
+namespace {
+
+using test::Tasks;
+
+constexpr std::array<Level, kLevels> kAllLevels{kHighLevel, kNormalLevel, kLowLevel};
+
+// A worker that is never without work: every task that it runs comes back to where it waited, and whenever the slot
+// is empty a new task stands in it.
+class BusyWorker {
+ public:
+  // Where a task goes after each of its runs.
+  enum class Habit { kEnds, kYields, kIsInjected, kIsHomedByItself, kIsHomedByOthers, kFillsSlot };
+
+  explicit BusyWorker(const SchedulerTuning& tuning = {}) : scheduler_(tuning) {}
+
+  TaskHeader* add(Level level, Habit habit) {
+    const bool homed = habit == Habit::kIsHomedByItself || habit == Habit::kIsHomedByOthers;
+    TaskHeader* const task = tasks_.make(level, homed ? 0 : -1);
+    habits_[task] = habit;
+    put(task);
+    return task;
+  }
+  // Every adversary there is, at `level`: some of each kind, and a slot that is filled in each run.
+  void flood(Level level, int of_each = 3) {
+    for (const Habit habit :
+         {Habit::kYields, Habit::kIsInjected, Habit::kIsHomedByItself, Habit::kIsHomedByOthers}) {
+      for (int i = 0; i < of_each; ++i) add(level, habit);
+    }
+    add(level, Habit::kFillsSlot);
+  }
+  // One that waits, once. Returns it.
+  TaskHeader* wait_in_ring(Level level) {
+    TaskHeader* const task = tasks_.make(level);
+    habits_[task] = Habit::kEnds;
+    EXPECT_EQ(scheduler_.push_ring(0, task, level), IdleSet::kNobody);
+    return task;
+  }
+  TaskHeader* wait_in_injector(Level level) {
+    TaskHeader* const task = tasks_.make(level);
+    habits_[task] = Habit::kEnds;
+    EXPECT_EQ(scheduler_.push_injector(task, level), IdleSet::kNobody);
+    return task;
+  }
+  TaskHeader* wait_homed(Level level, bool in_inbox) {
+    TaskHeader* const task = tasks_.make(level, 0);
+    habits_[task] = Habit::kEnds;
+    EXPECT_EQ(
+        in_inbox ? scheduler_.push_injector(task, level) : scheduler_.push_ring(0, task, level),
+        IdleSet::kNobody);
+    return task;
+  }
+  TaskHeader* wait_in_slot(Level level) {
+    TaskHeader* const task = tasks_.make(level);
+    habits_[task] = Habit::kEnds;
+    EXPECT_EQ(scheduler_.push_slot(0, task, level), IdleSet::kNobody);
+    return task;
+  }
+
+  // One look and what follows from it.
+  Found tick(std::int32_t budget_left = kRunBudget) {
+    const Found found = scheduler_.next(0, budget_left);
+    if (found && habits_[found.task] != Habit::kEnds) put(found.task);
+    return found;
+  }
+  // The number of ticks until `task` runs.
+  int ticks_until(const TaskHeader* task, int limit) {
+    for (int ticks = 1; ticks <= limit; ++ticks) {
+      if (tick().task == task) return ticks;
+    }
+    ADD_FAILURE() << "task " << test::id_of(task) << " has not run in " << limit << " ticks";
+    return limit + 1;
+  }
+  Scheduler& scheduler() { return scheduler_; }
+
+ private:
+  void put(TaskHeader* task) {
+    int wake = IdleSet::kNobody;
+    switch (habits_[task]) {
+      case Habit::kEnds:
+        break;
+      case Habit::kYields:
+      case Habit::kIsHomedByItself:
+        wake = scheduler_.push_yielded(0, task, task->level);
+        break;
+      case Habit::kIsInjected:
+      case Habit::kIsHomedByOthers:
+        wake = scheduler_.push_injector(task, task->level);
+        break;
+      case Habit::kFillsSlot:
+        wake = scheduler_.push_slot(0, task, task->level);
+        break;
+    }
+    EXPECT_EQ(wake, IdleSet::kNobody);  // Nobody sleeps.
+  }
+
+  Scheduler scheduler_;
+  Tasks tasks_;
+  std::map<const TaskHeader*, Habit> habits_;
+};
+
+using Habit = BusyWorker::Habit;
+
+// Calls `check(worker, phase)` for workers that have ticked `phase` times under their load: the ticks of a level, the
+// injectors' turn and the slot's streak meet in every combination.
+template <typename Load, typename Check>
+void in_every_phase(int phases, Load load, Check check) {
+  for (int phase = 0; phase < phases; ++phase) {
+    SCOPED_TRACE("phase " + std::to_string(phase));
+    BusyWorker worker;
+    load(worker);
+    for (int i = 0; i < phase; ++i) worker.tick();
+    check(worker);
+    if (testing::Test::HasFailure()) return;
+  }
+}
+
+// --- One level: the places within it ------------------------------------------------------------
+
+// Each place against all adversaries of the same level.
+
+TEST(FairnessTest, ATaskInTheRingRunsWithinEightTicksForEachOneBeforeIt) {
+  // Slot (three runs, then another's turn) and homed tasks (every other turn).
+  in_every_phase(
+      128, [](BusyWorker& worker) { worker.flood(kNormalLevel); },
+      [](BusyWorker& worker) {
+        const int before = static_cast<int>(worker.scheduler().ring_depth(0, kNormalLevel));
+        const TaskHeader* const task = worker.wait_in_ring(kNormalLevel);
+        EXPECT_LE(worker.ticks_until(task, 10'000), 8 * (before + 1) + before / 7 + 2);
+      });
+}
+
+TEST(FairnessTest, ATaskInTheInjectorRunsWithin61TicksForEachOneBeforeIt) {
+  in_every_phase(
+      128, [](BusyWorker& worker) { worker.flood(kNormalLevel); },
+      [](BusyWorker& worker) {
+        const int before = static_cast<int>(worker.scheduler().injector_depth(kNormalLevel));
+        const TaskHeader* const task = worker.wait_in_injector(kNormalLevel);
+        EXPECT_LE(worker.ticks_until(task, 10'000), 61 * (before + 1));
+      });
+}
+
+TEST(FairnessTest, AHomedTaskRunsWithinEightTicksForEachOneBeforeIt) {
+  for (const bool in_inbox : {false, true}) {
+    in_every_phase(
+        128, [](BusyWorker& worker) { worker.flood(kNormalLevel); },
+        [&](BusyWorker& worker) {
+          constexpr int kBefore = 6;  // Those of the flood, wherever they are now.
+          const TaskHeader* const task = worker.wait_homed(kNormalLevel, in_inbox);
+          EXPECT_LE(worker.ticks_until(task, 10'000), 8 * (kBefore + 1) + 2);
+        });
+  }
+}
+
+TEST(FairnessTest, ATaskThatYieldsRunsAgainWithinEightTicksForEachOneBeforeIt) {
+  BusyWorker worker;
+  worker.flood(kNormalLevel);
+  const TaskHeader* const yields = worker.add(kNormalLevel, Habit::kYields);
+  for (int run = 0; run < 500; ++run) {
+    EXPECT_LE(worker.ticks_until(yields, 10'000), 8 * 4 + 2) << "run " << run;
+  }
+}
+
+// The slot is the best place; what is displaced from it is in the ring.
+TEST(FairnessTest, ATaskThatIsDisplacedFromTheSlotRunsWithinTheBoundOfTheRing) {
+  in_every_phase(
+      128, [](BusyWorker& worker) { worker.flood(kNormalLevel); },
+      [](BusyWorker& worker) {
+        const int before = static_cast<int>(worker.scheduler().ring_depth(0, kNormalLevel)) + 1;
+        const TaskHeader* const task = worker.wait_in_slot(kNormalLevel);
+        worker.wait_in_slot(kNormalLevel);
+        EXPECT_LE(worker.ticks_until(task, 10'000), 8 * (before + 1) + 2);
+      });
+}
+
+TEST(FairnessTest, ATaskFromOneOutsideThreadDoesNotWaitForAllOfAnothersFlood) {
+  // The injector is a queue for each producer. Its consumer leaves a producer after 32 tasks.
+  BusyWorker worker;
+  worker.add(kNormalLevel, Habit::kYields);
+  std::thread([&] {
+    for (int i = 0; i < 1000; ++i) worker.wait_in_injector(kNormalLevel);
+  }).join();
+  const TaskHeader* const task = worker.wait_in_injector(kNormalLevel);
+  // Two producers, and the worker itself, which has put nothing there.
+  EXPECT_LE(worker.ticks_until(task, 100'000), 61 * 3 * 33);
+}
+
+// --- The levels against each other --------------------------------------------------------------
+
+TEST(FairnessTest, WithTheOthersFloodedLowGetsOneTickIn32AndNormalOneIn8) {
+  BusyWorker worker;
+  for (const Level level : kAllLevels) worker.flood(level);
+  std::array<int, kLevels> since{};
+  std::array<int, kLevels> runs{};
+  constexpr int kTicks = 61 * 32 * 20;
+  for (int i = 0; i < kTicks; ++i) {
+    const Found found = worker.tick();
+    ASSERT_TRUE(found);
+    for (int& ticks : since) ++ticks;
+    since[found.level] = 0;
+    ++runs[found.level];
+    ASSERT_LT(since[kNormalLevel], 8) << "tick " << i;
+    ASSERT_LT(since[kLowLevel], 32) << "tick " << i;
+  }
+  // And no more than they are owed, but for the injectors' turns.
+  EXPECT_LE(runs[kNormalLevel], kTicks / 8 + kTicks / 61 + 1);
+  EXPECT_LE(runs[kLowLevel], kTicks / 32 + kTicks / 61 + 1);
+}
+
+TEST(FairnessTest, LowGetsItsTickWhereverItsTasksWait) {
+  for (const Habit habit : {Habit::kYields, Habit::kIsInjected, Habit::kIsHomedByItself,
+                            Habit::kIsHomedByOthers, Habit::kFillsSlot}) {
+    BusyWorker worker;
+    worker.flood(kHighLevel);
+    worker.flood(kNormalLevel);
+    worker.add(kLowLevel, habit);
+    int since = 0;
+    for (int i = 0; i < 4000; ++i) {
+      since = worker.tick().level == kLowLevel ? 0 : since + 1;
+      ASSERT_LT(since, 32) << "habit " << static_cast<int>(habit);
+    }
+  }
+}
+
+TEST(FairnessTest, EveryTaskOfEveryLevelRunsWithinItsBoundUnderAllFloods) {
+  struct Bound {
+    Bound(Level of, int ring, int injector) : level(of), in_ring(ring), in_injector(injector) {}
+    Level level;
+    int in_ring;      // Ticks for each task before it, and for itself.
+    int in_injector;  // The same.
+  };
+  // A level's share of the ticks, then its slot, its homed tasks, and for kHigh its injector.
+  for (const Bound& bound : {Bound(kHighLevel, 20, 4), Bound(kNormalLevel, 8 * 8, 3 * 61),
+                             Bound(kLowLevel, 32 * 8, 3 * 61)}) {
+    SCOPED_TRACE("level " + std::to_string(bound.level));
+    const auto load = [](BusyWorker& worker) {
+      for (const Level level : kAllLevels) worker.flood(level);
+    };
+    in_every_phase(61, load, [&](BusyWorker& worker) {
+      const int ring = static_cast<int>(worker.scheduler().ring_depth(0, bound.level)) + 1;
+      const TaskHeader* const in_ring = worker.wait_in_ring(bound.level);
+      EXPECT_LE(worker.ticks_until(in_ring, 20'000), bound.in_ring * ring);
+      for (const bool in_inbox : {false, true}) {
+        const TaskHeader* const homed = worker.wait_homed(bound.level, in_inbox);
+        EXPECT_LE(worker.ticks_until(homed, 20'000), bound.in_ring * (6 + 1));
+      }
+      const int injector = static_cast<int>(worker.scheduler().injector_depth(bound.level)) + 1;
+      const TaskHeader* const injected = worker.wait_in_injector(bound.level);
+      EXPECT_LE(worker.ticks_until(injected, 20'000), bound.in_injector * injector);
+    });
+  }
+}
+
+// Wherever the kHigh task is put, and whatever the others have.
+TEST(FairnessTest, AHighTaskNeverWaitsForABacklogOfTheOthers) {
+  using Put = TaskHeader* (*)(BusyWorker&);
+  const std::map<std::string, Put> places = {
+      {"ring", [](BusyWorker& worker) { return worker.wait_in_ring(kHighLevel); }},
+      {"slot", [](BusyWorker& worker) { return worker.wait_in_slot(kHighLevel); }},
+      {"injector", [](BusyWorker& worker) { return worker.wait_in_injector(kHighLevel); }},
+      {"inbox", [](BusyWorker& worker) { return worker.wait_homed(kHighLevel, true); }},
+      {"homed", [](BusyWorker& worker) { return worker.wait_homed(kHighLevel, false); }},
+  };
+  for (const auto& [place, put] : places) {
+    SCOPED_TRACE(place);
+    const auto load = [](BusyWorker& worker) {
+      for (const Level level : {kNormalLevel, kLowLevel}) {
+        worker.flood(level, 20);
+        for (int i = 0; i < 1000; ++i) worker.wait_in_injector(level);
+      }
+    };
+    in_every_phase(200, load, [&, put = put](BusyWorker& worker) {
+      // One tick that is owed to another level, one that is the injectors', then its own.
+      EXPECT_LE(worker.ticks_until(put(worker), 1000), 3);
+    });
+  }
+}
+
+TEST(FairnessTest, AHighTaskWaitsForTheHighTasksAheadOfItAndTheTicksThatAreOwed) {
+  constexpr int kAhead = 50;
+  const auto load = [](BusyWorker& worker) {
+    worker.flood(kNormalLevel, 20);
+    worker.flood(kLowLevel, 20);
+  };
+  in_every_phase(100, load, [](BusyWorker& worker) {
+    for (int i = 0; i < kAhead; ++i) worker.wait_in_injector(kHighLevel);
+    // 1 in 8, 1 in 32 and 1 in 61 are not kHigh's.
+    EXPECT_LE(worker.ticks_until(worker.wait_in_injector(kHighLevel), 1000),
+              (kAhead + 1) * 5 / 4 + 2);
+  });
+}
+
+// --- The time slice of the slot -----------------------------------------------------------------
+
+TEST(FairnessTest, ASlotWhoseFillerHasUsedUpTheBudgetGoesToTheEndOfTheRing) {
+  BusyWorker worker;
+  const TaskHeader* const first = worker.wait_in_ring(kNormalLevel);
+  const TaskHeader* const in_slot = worker.wait_in_slot(kNormalLevel);
+  EXPECT_EQ(worker.tick(/*budget_left=*/0).task, first);
+  const Found found = worker.tick();
+  EXPECT_EQ(found.task, in_slot);
+  EXPECT_EQ(found.source, Source::kRing);
+}
+
+TEST(FairnessTest, OneUnitOfTheBudgetIsEnoughForTheSlot) {
+  BusyWorker worker;
+  worker.wait_in_ring(kNormalLevel);
+  const TaskHeader* const in_slot = worker.wait_in_slot(kNormalLevel);
+  EXPECT_EQ(worker.tick(/*budget_left=*/1).task, in_slot);
+}
+
+}  // namespace
+}  // namespace skua::internal
