@@ -43,9 +43,24 @@ std::coroutine_handle<> ForkRecord::end_cut_short(WorkerCore& worker) noexcept {
 }
 
 // Makes what is next into a task that can be queued or run. *this may be gone.
+// A child could not be made: it has ended with the current exception, and the next one is due.
+std::coroutine_handle<> ForkRecord::advance_after_failure(WorkerCore& worker) noexcept {
+  fail_(*this, next_ - 1);
+  while (!all_started()) {
+    try {
+      return advance_(*this, worker);
+    } catch (...) {
+      fail_(*this, next_ - 1);
+    }
+  }
+  return last_done(worker);
+}
+
+void ForkRecord::tell_idle(WorkerCore& worker) noexcept { worker.executor->fork_pushed(); }
+
 TaskHeader* ForkRecord::advance_later(WorkerCore& worker) noexcept {
   worker.fork_ran_dry = false;
-  const std::coroutine_handle<> next = advance_(*this, worker);
+  const std::coroutine_handle<> next = advance(worker);
   if (worker.fork_ran_dry) return nullptr;
   TaskHeader* const task = PromiseBase::of(next).task;
   task->resume = next;
@@ -61,7 +76,7 @@ TaskHeader* ForkRecord::take(WorkerCore& worker) noexcept {
 // The run has lasted long enough: what comes next waits for its turn like everything else.
 std::coroutine_handle<> ForkRecord::pause(WorkerCore& worker) noexcept {
   worker.budget = kRunBudget;
-  if (worker.executor->may_go_on()) return transfer_to(advance_(*this, worker));
+  if (worker.executor->may_go_on()) return transfer_to(advance(worker));
   if (TaskHeader* const task = advance_later(worker)) {
     task->root->executor->schedule_yielded(task);  // *task may be gone.
   }

@@ -70,7 +70,7 @@ void FrameCache::attach(FrameDepot* depot, std::int32_t capacity) noexcept {
   for (List& list : lists_) list.room.store(capacity, std::memory_order_relaxed);
 }
 
-bool FrameCache::attached() {
+bool FrameCache::attached() noexcept {
   if (SKUA_LIKELY(depot_ != nullptr)) return true;
   if (ended_) return false;
   thread_local const ThreadEnd end;
@@ -83,11 +83,13 @@ bool FrameCache::attached() {
   return true;
 }
 
-void* FrameCache::allocate_slow(std::size_t bytes) {
+void FrameCache::throw_bad_alloc() { throw std::bad_alloc(); }
+
+void* FrameCache::allocate_slow(std::size_t bytes) noexcept {
   const std::size_t index = frame_class(bytes);
   if (!attached()) {
-    void* const block = ::operator new(allocation_size(bytes));
-    count_after_end(1);
+    void* const block = ::operator new(allocation_size(bytes), std::nothrow);
+    if (block != nullptr) count_after_end(1);
     return block;
   }
   if (index < kFrameClasses) {
@@ -99,8 +101,8 @@ void* FrameCache::allocate_slow(std::size_t bytes) {
       return batch;
     }
   }
-  void* const block = ::operator new(allocation_size(bytes));
-  count(1);
+  void* const block = ::operator new(allocation_size(bytes), std::nothrow);
+  if (block != nullptr) count(1);
   return block;
 }
 

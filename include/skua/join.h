@@ -50,9 +50,6 @@ void rethrow_if_failed(const ResultSlot<T>& slot) {
   if (SKUA_UNLIKELY(slot.has_exception())) std::rethrow_exception(slot.exception());
 }
 
-// Each child is a Task that was not moved from.
-inline void require_task(bool valid) { SKUA_REQUIRE(valid); }
-
 // A number of slots that is known at run time. Their block is recycled like a frame's.
 template <typename T>
 class SlotArray {
@@ -119,18 +116,53 @@ class [[nodiscard("co_await it: nothing runs otherwise")]] ForkAwaiter : public 
   const bool empty_;
 };
 
+// Children that exist before they start: owns those that have not.
+template <std::size_t N>
+class EagerChildren {
+ public:
+  template <typename... Ts>
+  explicit EagerChildren(Task<Ts>&&... tasks) noexcept
+      : promises_{&std::move(tasks).release_handle().promise()...} {}
+  EagerChildren(const EagerChildren&) = delete;
+  EagerChildren& operator=(const EagerChildren&) = delete;
+  ~EagerChildren() {
+    for (; next_ < N; ++next_) promises_[next_]->handle().destroy();
+  }
+
+  // In order.
+  PromiseBase& release(std::uint32_t i) noexcept {
+    next_ = i + 1;
+    return *promises_[i];
+  }
+
+ private:
+  std::array<PromiseBase*, N> promises_;
+  std::size_t next_ = 0;
+};
+
+// A slot for each T: in an array if they are of one type, where the place of the i-th needs no search.
+template <typename... Ts>
+struct SlotsOf {
+  using Type = std::tuple<ResultSlot<Ts>...>;
+  static constexpr bool kUniform = false;
+};
+template <typename T, typename... Ts>
+  requires(std::same_as<T, Ts> && ...)
+struct SlotsOf<T, Ts...> {
+  using Type = std::array<ResultSlot<T>, 1 + sizeof...(Ts)>;
+  static constexpr bool kUniform = true;
+};
+
 template <typename... Ts>
 class WhenAllAwaiter final : public ForkAwaiter<WhenAllAwaiter<Ts...>> {
  public:
   explicit WhenAllAwaiter(Task<Ts>&&... tasks)
-      : ForkAwaiter<WhenAllAwaiter>(sizeof...(Ts)), tasks_(std::move(tasks)...) {
-    std::apply([](const auto&... task) { (require_task(static_cast<bool>(task)), ...); }, tasks_);
-  }
+      : ForkAwaiter<WhenAllAwaiter>(sizeof...(Ts)), children_(checked(tasks)...) {}
 
   std::tuple<ValueOrMonostate<Ts>...> await_resume() {
     return std::apply(
         [](auto&... slot) {
-          (rethrow_if_failed(slot), ...);
+          if (SKUA_UNLIKELY(!(slot.has_value() && ...))) (rethrow_if_failed(slot), ...);
           return std::tuple<ValueOrMonostate<Ts>...>(take_value(slot)...);
         },
         slots_);
@@ -138,29 +170,31 @@ class WhenAllAwaiter final : public ForkAwaiter<WhenAllAwaiter<Ts...>> {
 
  private:
   friend Fork<WhenAllAwaiter>;
-  using Indices = std::index_sequence_for<Ts...>;
 
-  PromiseBase& make_child(std::uint32_t i) noexcept {
-    PromiseBase* promise = nullptr;
-    at(i, Indices(),
-       [&](auto k) { promise = &std::move(std::get<k()>(tasks_)).release_handle().promise(); });
-    return *promise;
+  template <typename T>
+  static Task<T>&& checked(Task<T>& task) {
+    SKUA_REQUIRE(static_cast<bool>(task));
+    return std::move(task);
   }
+
+  PromiseBase& make_child(std::uint32_t i) noexcept { return children_.release(i); }
   void* out(std::uint32_t i) noexcept {
+    if constexpr (SlotsOf<Ts...>::kUniform) {
+      return &slots_[i];
+    } else {
+      return out(i, std::index_sequence_for<Ts...>());
+    }
+  }
+  template <std::size_t... kI>
+  void* out(std::uint32_t i, std::index_sequence<kI...>) noexcept {
     void* slot = nullptr;
-    at(i, Indices(), [&](auto k) { slot = &std::get<k()>(slots_); });
+    static_cast<void>(((kI == i && (slot = &std::get<kI>(slots_), true)) || ...));
     return slot;
   }
   void fail_child(std::uint32_t) noexcept { SKUA_CHECK(false); }
 
-  // Calls f(std::integral_constant<i>), for an i that is known at run time only.
-  template <std::size_t... kI, typename F>
-  static void at(std::uint32_t i, std::index_sequence<kI...>, F f) noexcept {
-    static_cast<void>(((kI == i && (f(std::integral_constant<std::size_t, kI>()), true)) || ...));
-  }
-
-  std::tuple<Task<Ts>...> tasks_;  // Those that have not started.
-  std::tuple<ResultSlot<Ts>...> slots_;
+  EagerChildren<sizeof...(Ts)> children_;
+  typename SlotsOf<Ts...>::Type slots_;
 };
 
 template <typename T>
@@ -170,7 +204,7 @@ class WhenAllVectorAwaiter final : public ForkAwaiter<WhenAllVectorAwaiter<T>> {
       : ForkAwaiter<WhenAllVectorAwaiter>(tasks.size()),
         tasks_(std::move(tasks)),
         slots_(tasks_.size()) {
-    for (const Task<T>& task : tasks_) require_task(static_cast<bool>(task));
+    for (const Task<T>& task : tasks_) SKUA_REQUIRE(static_cast<bool>(task));
   }
 
   std::vector<ValueOrMonostate<T>> await_resume() { return slots_.take_all(); }

@@ -10,6 +10,13 @@
 #define SKUA_ALWAYS_INLINE [[gnu::always_inline]] inline
 #define SKUA_NOINLINE [[gnu::noinline]]
 #define SKUA_COLD [[gnu::cold, gnu::noinline]]
+// For slow paths that are called from where no register is to spare: the callee saves what it uses, so that the fast
+// path around the call saves nothing. Not for functions that throw.
+#if defined(__clang__) && defined(__x86_64__)
+#define SKUA_PRESERVE_MOST [[clang::preserve_most]]
+#else
+#define SKUA_PRESERVE_MOST
+#endif
 #define SKUA_LIKELY(x) (__builtin_expect(!!(x), 1))
 #define SKUA_UNLIKELY(x) (__builtin_expect(!!(x), 0))
 

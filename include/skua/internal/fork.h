@@ -61,7 +61,7 @@ class ForkRecord {
     if ((parent & PromiseBase::kForkedTag) == 0) return transfer_to(last_done(worker));
     if (SKUA_UNLIKELY(!worker.forks->pop_if(this))) return transfer_to(ended_off_path(worker));
     if (SKUA_UNLIKELY(--worker.budget <= 0)) return pause(worker);
-    return transfer_to(advance_(*this, worker));
+    return transfer_to(advance(worker));
   }
   // The same for a child that was destroyed because its task was aborted: there is no result, and no parent to resume.
   [[nodiscard]] std::coroutine_handle<> child_killed(WorkerCore& worker,
@@ -75,11 +75,14 @@ class ForkRecord {
   TaskHeader& root() const noexcept { return *root_; }
 
  protected:
-  // Makes and starts the next child, and returns it; or nothing_to_run().
-  using Advance = std::coroutine_handle<> (*)(ForkRecord&, WorkerCore&) noexcept;
+  // Makes and starts the next child, and returns it; or nothing_to_run(). Throws what making it throws, which is then
+  // that child's exception.
+  using Advance = std::coroutine_handle<> (*)(ForkRecord&, WorkerCore&);
+  // Leaves the current exception as the result of child i.
+  using Fail = void (*)(ForkRecord&, std::uint32_t i) noexcept;
 
-  ForkRecord(Advance advance, std::size_t children) noexcept
-      : advance_(advance), children_(static_cast<std::uint32_t>(children)) {
+  ForkRecord(Advance advance, Fail fail, std::size_t children) noexcept
+      : advance_(advance), fail_(fail), children_(static_cast<std::uint32_t>(children)) {
     SKUA_REQUIRE(children <= kChildrenMax, children);
   }
   ~ForkRecord() = default;
@@ -88,7 +91,7 @@ class ForkRecord {
   SKUA_ALWAYS_INLINE std::coroutine_handle<> start(PromiseBase& parent) noexcept {
     parent_ = &parent;
     root_ = parent.task->root;
-    return transfer_to(advance_(*this, *parent.task->worker));
+    return transfer_to(advance(*parent.task->worker));
   }
 
   // All that a typed record's advance does beside making the child. The holder.
@@ -112,7 +115,7 @@ class ForkRecord {
     // Who sleeps is woken for it, unless somebody searches already; see [FORK-SLEEP] for why no barrier stands here.
     std::atomic_signal_fence(std::memory_order_seq_cst);
     const std::uint32_t idle = worker.idle_word->load(std::memory_order_relaxed);
-    if (SKUA_UNLIKELY(idle != worker.all_awake)) worker.executor->fork_pushed();
+    if (SKUA_UNLIKELY(idle != worker.all_awake)) tell_idle(worker);
     return child;
   }
   // The child that was started last has ended.
@@ -132,6 +135,15 @@ class ForkRecord {
     return std::noop_coroutine();
   }
   TaskHeader* advance_later(WorkerCore& worker) noexcept;
+  SKUA_ALWAYS_INLINE std::coroutine_handle<> advance(WorkerCore& worker) noexcept {
+    try {
+      return advance_(*this, worker);
+    } catch (...) {
+      return advance_after_failure(worker);
+    }
+  }
+  SKUA_COLD std::coroutine_handle<> advance_after_failure(WorkerCore& worker) noexcept;
+  SKUA_PRESERVE_MOST SKUA_COLD static void tell_idle(WorkerCore& worker) noexcept;
   SKUA_COLD std::coroutine_handle<> ended_off_path(WorkerCore& worker) noexcept;
   SKUA_COLD std::coroutine_handle<> last_done_after_steals(WorkerCore& worker) noexcept;
   SKUA_COLD std::coroutine_handle<> resume_parent(WorkerCore& worker) noexcept;
@@ -139,6 +151,7 @@ class ForkRecord {
 
   // Constant after the start.
   const Advance advance_;
+  const Fail fail_;
   PromiseBase* parent_;
   TaskHeader* root_;
   const std::uint32_t children_;
@@ -157,24 +170,17 @@ class ForkRecord {
 template <typename Derived>
 class Fork : public ForkRecord {
  protected:
-  explicit Fork(std::size_t children) noexcept : ForkRecord(&advance, children) {}
+  explicit Fork(std::size_t children) noexcept : ForkRecord(&advance, &fail, children) {}
 
  private:
-  static std::coroutine_handle<> advance(ForkRecord& record, WorkerCore& worker) noexcept {
+  static std::coroutine_handle<> advance(ForkRecord& record, WorkerCore& worker) {
     auto& self = static_cast<Derived&>(record);
-    for (;;) {
-      if (SKUA_UNLIKELY(self.cut_short())) return self.end_cut_short(worker);
-      const std::uint32_t i = self.next_index();
-      PromiseBase* child;
-      try {
-        child = &self.make_child(i);
-      } catch (...) {
-        self.fail_child(i);
-        if (self.all_started()) return self.last_done(worker);
-        continue;
-      }
-      return self.start_child(*child, self.out(i), worker);
-    }
+    if (SKUA_UNLIKELY(self.cut_short())) return self.end_cut_short(worker);
+    const std::uint32_t i = self.next_index();
+    return self.start_child(self.make_child(i), self.out(i), worker);
+  }
+  static void fail(ForkRecord& record, std::uint32_t i) noexcept {
+    static_cast<Derived&>(record).fail_child(i);
   }
 };
 

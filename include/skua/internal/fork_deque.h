@@ -145,7 +145,7 @@ class ForkDeque {
   using Slot = std::atomic<ForkRecord*>;
   struct Buffer;
 
-  SKUA_COLD void make_room(std::int64_t bottom) noexcept;
+  SKUA_PRESERVE_MOST SKUA_COLD void make_room(std::int64_t bottom) noexcept;
   SKUA_COLD bool claim_last(std::int64_t index) noexcept;
 
   // Takes back the record at `index`, the newest. Owner only.

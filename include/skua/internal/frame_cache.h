@@ -67,7 +67,9 @@ class FrameCache {
         return block;
       }
     }
-    return allocate_slow(bytes);
+    void* const memory = allocate_slow(bytes);
+    if (SKUA_UNLIKELY(memory == nullptr)) throw_bad_alloc();
+    return memory;
   }
 
   // `bytes` as given to allocate(), which any thread has called.
@@ -106,12 +108,14 @@ class FrameCache {
 
   void attach(FrameDepot* depot, std::int32_t capacity) noexcept;
   // True if a thread's cache has found its depot; false if the thread has ended.
-  bool attached();
+  bool attached() noexcept;
   void count(std::int64_t n) noexcept {
     obtained_.store(obtained_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
-  SKUA_COLD void* allocate_slow(std::size_t bytes);
-  SKUA_COLD void free_slow(void* memory, std::size_t bytes) noexcept;
+  // nullptr: there is no memory.
+  SKUA_PRESERVE_MOST SKUA_COLD void* allocate_slow(std::size_t bytes) noexcept;
+  [[noreturn]] SKUA_COLD static void throw_bad_alloc();
+  SKUA_PRESERVE_MOST SKUA_COLD void free_slow(void* memory, std::size_t bytes) noexcept;
   void spill(List& list, std::size_t index) noexcept;
 
   std::array<List, kFrameClasses> lists_{};

@@ -123,6 +123,23 @@ struct JoinState {
   void free_name() noexcept;
 };
 
+// A coroutine handle that may be left unset.
+class HandleSlot {
+ public:
+  HandleSlot() noexcept {}
+  HandleSlot& operator=(std::coroutine_handle<> handle) noexcept {
+    address_ = handle.address();
+    return *this;
+  }
+  operator std::coroutine_handle<>() const noexcept {
+    return std::coroutine_handle<>::from_address(address_);
+  }
+  void destroy() const { std::coroutine_handle<>(*this).destroy(); }
+
+ private:
+  void* address_;
+};
+
 // Which part a coroutine frame plays.
 enum class TaskKind : std::uint8_t {
   kAwaited,  // Part of the task that awaits it: the header is never used.
@@ -245,7 +262,7 @@ class TaskHeader {
  public:
   WorkerCore* worker = nullptr;  // That runs it, or has run it last.
   TaskHeader* const root;        // The spawned task that it is a part of; itself, if it is that.
-  std::coroutine_handle<> resume;
+  HandleSlot resume;
   Waiter* waiting_on;  // nullptr: fresh or yielded, so nothing is lost by an abort.
 
  private:
