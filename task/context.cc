@@ -33,6 +33,16 @@ Executor& require_executor(const char* operation) noexcept {
   return *executor;
 }
 
+void set_runs_tasks(bool runs) noexcept { this_context().runs_tasks = runs; }
+
+void require_may_block(const char* operation) noexcept {
+  if (SKUA_UNLIKELY(this_context().runs_tasks)) {
+    fatal(std::string(operation) +
+          " was called on a worker, which must not block: co_await instead, or move the call into "
+          "skua::spawn_blocking");
+  }
+}
+
 SKUA_NOINLINE void set_trampoline(std::coroutine_handle<> next) noexcept {
   asm volatile("");
   context.next = next;

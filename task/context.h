@@ -11,8 +11,9 @@
 namespace skua::internal {
 
 struct Context {
-  Executor* executor = nullptr;  // Set while the thread is a worker.
+  Executor* executor = nullptr;  // Set while the thread is a worker, or runs blocking jobs.
   std::coroutine_handle<> next;  // Left by set_trampoline().
+  bool runs_tasks = false;       // The thread is a worker: it must not block.
   bool killing = false;          // The frames of an aborted task are being destroyed.
 
   // Resumes `handle`, then whatever it leaves to the trampoline.

@@ -41,6 +41,7 @@ void Worker::install() noexcept {
   worker_of_thread = this;
   outer_executor_ = current_executor();
   set_current_executor(&set_);
+  set_runs_tasks(true);
   set_current_driver(set_.driver_.get());
   set_current_timer_queue(&timers_);
   set_.options_.on_thread(true);
@@ -50,6 +51,7 @@ void Worker::uninstall() noexcept {
   set_.options_.on_thread(false);
   set_current_timer_queue(nullptr);
   set_current_driver(nullptr);
+  set_runs_tasks(false);
   set_current_executor(outer_executor_);
   worker_of_thread = nullptr;
 }

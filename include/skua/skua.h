@@ -10,6 +10,7 @@
 #include "skua/runtime.h"         // IWYU pragma: export
 #include "skua/spawn.h"           // IWYU pragma: export
 #include "skua/status.h"          // IWYU pragma: export
+#include "skua/sync/oneshot.h"    // IWYU pragma: export
 #include "skua/sync/semaphore.h"  // IWYU pragma: export
 #include "skua/task.h"            // IWYU pragma: export
 #include "skua/this_task.h"       // IWYU pragma: export

@@ -51,7 +51,8 @@ TEST(MirrorTest, EveryFileHasTheNameOfItsCounterpart) {
 }
 
 TEST(MirrorTest, ModulesWithAProtocolExplainItInAShortReadme) {
-  for (const char* module : {"task", "scheduler", "workers", "io_driver", "blocking_pool"}) {
+  for (const char* module :
+       {"task", "scheduler", "workers", "io_driver", "blocking_pool", "sync"}) {
     const auto readme = source_files().find(std::string(module) + "/README.md");
     ASSERT_NE(readme, source_files().end()) << module;
     const std::string& text = readme->second;

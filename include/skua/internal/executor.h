@@ -48,6 +48,11 @@ void set_current_executor(Executor* executor) noexcept;
 // The same, or the process ends with `operation` named: the caller is not on a runtime.
 Executor& require_executor(const char* operation) noexcept;
 
+// Whether this thread runs tasks; set by workers/. Such a thread must not block: tasks would wait with it.
+void set_runs_tasks(bool runs) noexcept;
+// The process ends with `operation` named if this thread runs tasks.
+void require_may_block(const char* operation) noexcept;
+
 // Leaves `next` to the run loop of this thread. See SKUA_TRAMPOLINE.
 void set_trampoline(std::coroutine_handle<> next) noexcept;
 
