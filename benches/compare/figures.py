@@ -39,10 +39,12 @@ def figure_of(runs: Sequence[Run], figure: str) -> Spread:
 def ratio_of(runs: Sequence[Run], other_runs: Sequence[Run], figure: str) -> Spread | None:
     """The ratio of the first to the others, round by round: what slows a whole round down cancels.
 
-    None if they have no round in common, or a figure is 0.
+    None if they have no round in common in which neither figure is 0.
     """
     others = {run.round: run.figures[figure] for run in other_runs}
     ratios = [
-        run.figures[figure] / others[run.round] for run in runs if others.get(run.round, 0) > 0
+        run.figures[figure] / others[run.round]
+        for run in runs
+        if run.figures[figure] > 0 and others.get(run.round, 0) > 0
     ]
     return spread_of(ratios) if ratios else None

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, Sequence
 
 from .figures import Run, Spread, figure_of, ratio_of
@@ -200,9 +201,16 @@ def _number(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
+def _ratio_number(value: float) -> str:
+    """Two decimals; below 0.1, two digits."""
+    decimals = 2 if value >= 0.1 else 1 - math.floor(math.log10(value))
+    return f"{value:.{decimals}f}"
+
+
 def _ratio_text(ratio: Spread) -> str:
     mark = "~ " if ratio.crosses_one else ""
-    return f"{mark}{ratio.median:.2f} [{ratio.least:.2f}, {ratio.most:.2f}]"
+    least, most = _ratio_number(ratio.least), _ratio_number(ratio.most)
+    return f"{mark}{_ratio_number(ratio.median)} [{least}, {most}]"
 
 
 def _memory(kib: float) -> str:

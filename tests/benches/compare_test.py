@@ -15,7 +15,7 @@ from unittest import mock
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benches"))
 
-from compare import builds, cli, figures, session  # noqa: E402
+from compare import builds, cli, figures, report, session  # noqa: E402
 from compare.builds import NotInstalled, Program, Workspace  # noqa: E402
 from compare.figures import Run, Spread  # noqa: E402
 from compare.report import Report  # noqa: E402
@@ -67,6 +67,11 @@ class FiguresTest(unittest.TestCase):
 
     def test_a_figure_of_zero_gives_no_ratio(self):
         self.assertIsNone(figures.ratio_of(runs_of(10), runs_of(0), "ns_per_op"))
+        self.assertIsNone(figures.ratio_of(runs_of(0), runs_of(10), "ns_per_op"))
+
+    def test_small_ratios_keep_two_digits(self):
+        text = report._ratio_text(Spread(median=0.0000487, least=0.0000312, most=1.25))
+        self.assertEqual(text, "~ 0.000049 [0.000031, 1.25]")
 
 
 class FakesTest(unittest.TestCase):
