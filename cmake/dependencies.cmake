@@ -134,6 +134,8 @@ if(SKUA_BUILD_BENCHES)
   set(BENCHMARK_ENABLE_INSTALL OFF)
   skua_find_or_fetch(benchmark https://github.com/google/benchmark.git ${SKUA_BENCHMARK_TAG}
     libbenchmark-dev)
+  # A peer in the comparison of schedulers: not needed, and not downloaded.
+  find_package(TBB QUIET)
 endif()
 if(SKUA_BUILD_EXAMPLES)
   find_package(OpenSSL QUIET)

@@ -56,6 +56,12 @@ std::string_view stem_of(std::string_view path) {
 
 bool is_cpp(std::string_view path) { return path.ends_with(".h") || path.ends_with(".cc"); }
 
+// What people read as code, C++ or not: the sources of the bench's peers, scripts.
+bool is_code(std::string_view path, std::string_view source) {
+  return is_cpp(path) || path.ends_with(".py") || path.ends_with(".rs") || path.ends_with(".go") ||
+         source.starts_with("#!");
+}
+
 std::vector<std::string> lines_of(std::string_view source) {
   std::vector<std::string> lines;
   std::istringstream stream{std::string(source)};
@@ -217,9 +223,8 @@ Violations check_words(std::string_view path, std::string_view source) {
       {"volatile", std::regex(R"((^|[^m_ ]) *\bvolatile\b)"), false, {}, "use atomics"},
   };
   Violations violations;
-  if (!is_cpp(path)) return violations;
   const std::vector<std::string> text = lines_of(source);
-  const std::vector<std::string> code = lines_of(code_of(source));
+  const std::vector<std::string> code = lines_of(is_cpp(path) ? code_of(source) : "");
   for (const BannedWord& word : words) {
     const bool allowed =
         std::any_of(word.allowed_in.begin(), word.allowed_in.end(),
@@ -247,7 +252,7 @@ Violations check_form(std::string_view path, std::string_view source) {
       lines[licence_line].find("SPDX-License-Identifier: Apache-2.0") == std::string::npos) {
     violations.push_back(at(path, licence_line + 1, "expected the SPDX line of the licence"));
   }
-  if (!is_cpp(path)) return violations;
+  if (!is_code(path, source)) return violations;
 
   if (path.ends_with(".h") &&
       std::find(lines.begin(), lines.end(), "#pragma once") == lines.end()) {

@@ -102,6 +102,13 @@ TEST(ChecksTest, WhatOnlyLooksLikeABannedWordIsNot) {
   }
 }
 
+TEST(ChecksTest, OpenPointsAreFoundInEveryLanguage) {
+  for (const char* path : {"benches/peers/go/main.go", "benches/compare/a.py", "scripts/a"}) {
+    EXPECT_THAT(check_words(path, kOpenPoint + ": later\n"), SizeIs(1)) << path;
+    EXPECT_THAT(check_words(path, "detach = thread.detach()\n"), IsEmpty()) << path;
+  }
+}
+
 TEST(ChecksTest, SleepingIsAllowedWhereItIsTheSubject) {
   const std::string sleep = "std::this_thread::sleep_for(1ms);\n";
   EXPECT_THAT(check_words("tests/support/pauses.cc", sleep), IsEmpty());
@@ -142,6 +149,13 @@ TEST(ChecksTest, LongLinesAndLongFilesAreFound) {
   EXPECT_THAT(check_form("task/a.cc", own + std::string(120, 'x') + "\n"), IsEmpty());
   EXPECT_THAT(check_form("task/a.cc", own + std::string(598, '\n')), IsEmpty());
   EXPECT_THAT(check_form("task/a.cc", own + std::string(599, '\n')), SizeIs(1));
+  for (const char* path : {"benches/a.py", "benches/a.rs", "benches/a.go"}) {
+    EXPECT_THAT(check_form(path, kLicence + std::string(121, 'x') + "\n"), SizeIs(1)) << path;
+    EXPECT_THAT(check_form(path, kLicence + std::string(600, '\n')), SizeIs(1)) << path;
+  }
+  EXPECT_THAT(check_form("benches/Cargo.toml", kLicence + std::string(121, 'x')), IsEmpty());
+  const std::string script = "#!/bin/sh\n# SPDX-License-Identifier: Apache-2.0\n";
+  EXPECT_THAT(check_form("scripts/a", script + std::string(121, 'x') + "\n"), SizeIs(1));
   // 61 characters of two bytes each.
   std::string umlauts;
   for (int i = 0; i < 61; ++i) umlauts += "\u00e4";

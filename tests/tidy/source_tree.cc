@@ -17,6 +17,12 @@ std::string read(const fs::path& path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
+// What Python and Cargo leave in a source tree. It is not ours to judge.
+bool is_left_by_a_tool(const fs::path& path) {
+  const fs::path name = path.filename();
+  return name == "__pycache__" || name == "target" || name == "Cargo.lock";
+}
+
 std::map<std::string, std::string> read_tree() {
   const fs::path root = SKUA_SOURCE_DIR;
   std::map<std::string, std::string> files;
@@ -28,8 +34,13 @@ std::map<std::string, std::string> read_tree() {
                  {"include", "tests", "benches", "examples", "cmake", "scripts", ".ci"});
   for (const std::string& folder : folders) {
     if (!fs::is_directory(root / folder)) continue;  // net/ may not be there yet.
-    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root / folder)) {
-      if (entry.is_regular_file()) add(entry.path());
+    auto entry = fs::recursive_directory_iterator(root / folder);
+    for (; entry != fs::recursive_directory_iterator(); ++entry) {
+      if (is_left_by_a_tool(entry->path())) {
+        entry.disable_recursion_pending();
+      } else if (entry->is_regular_file()) {
+        add(entry->path());
+      }
     }
   }
   add(root / "CMakeLists.txt");

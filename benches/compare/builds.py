@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the competitors' programs, each in a folder of its own below build/compare."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+
+class NotInstalled(Exception):
+    """What a competitor is built with is missing here. Says what."""
+
+
+class BuildFailed(Exception):
+    """A tool was there and failed. Says which, and its last lines."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    path: pathlib.Path
+    version: str  # Of what it compares, and its compiler.
+
+
+@dataclasses.dataclass(frozen=True)
+class Workspace:
+    source: pathlib.Path  # The root of the repository.
+    output: pathlib.Path  # build/compare
+
+    def folder(self, name: str) -> pathlib.Path:
+        path = self.output / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+def _run(
+    command: list[str], folder: pathlib.Path, environment: dict[str, str] | None = None
+) -> str:
+    """What the command prints. Its output is kept in build.log of the folder."""
+    result = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    if result.returncode != 0:
+        last_lines = "\n".join(result.stdout.splitlines()[-30:])
+        raise BuildFailed(
+            f"{' '.join(command)}\n  in {folder}: exit status {result.returncode}\n{last_lines}"
+        )
+    return result.stdout
+
+
+def _tool(name: str, *more_names: str) -> str:
+    """The path of the first of these tools that is there."""
+    for candidate in (name, *more_names):
+        path = shutil.which(candidate)
+        if path:
+            return path
+    raise NotInstalled(f"{name} is not there")
+
+
+def _first_line(command: list[str]) -> str:
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return (result.stdout.splitlines() or ["unknown version"])[0]
+
+
+# --- Skua and oneTBB: CMake -------------------------------------------------------------------
+
+
+def _configure(workspace: Workspace, name: str, compiler: str) -> pathlib.Path:
+    folder = workspace.folder(name)
+    _tool("ninja")
+    _run(
+        [
+            _tool("cmake"),
+            "--preset=release",
+            f"-B{folder}",
+            f"-DCMAKE_CXX_COMPILER={compiler}",
+            "-DCMAKE_CXX_FLAGS=-march=native",
+            "-DCMAKE_CXX_FLAGS_RELEASE=-O3 -DNDEBUG",
+            "-DSKUA_BUILD_TESTS=OFF",
+            "-DSKUA_BUILD_EXAMPLES=OFF",
+            "-DSKUA_PACKAGE_TESTS=OFF",
+        ],
+        workspace.source,
+    )
+    return folder
+
+
+def _build(folder: pathlib.Path, target: str) -> pathlib.Path:
+    _run(
+        [_tool("cmake"), "--build", ".", "--target", target, "--parallel", str(os.cpu_count())],
+        folder,
+    )
+    return folder / "benches" / target
+
+
+def _compiler_version(compiler: str) -> str:
+    return _first_line([compiler, "--version"])
+
+
+def _skua(workspace: Workspace, name: str, compiler: str) -> Program:
+    path = _build(_configure(workspace, name, compiler), "skua_rows")
+    git = shutil.which("git")
+    commit = "unknown commit"
+    if git:
+        commit = _first_line([git, "-C", str(workspace.source), "describe", "--always", "--dirty"])
+    return Program(path, f"{commit}, {_compiler_version(compiler)}")
+
+
+def skua_clang(workspace: Workspace) -> Program:
+    return _skua(workspace, "skua", _tool("clang++-19"))
+
+
+def skua_gcc(workspace: Workspace) -> Program:
+    return _skua(workspace, "skua-gcc", _tool("g++-12", "g++"))
+
+
+def tbb(workspace: Workspace) -> Program:
+    compiler = _tool("clang++-19")
+    folder = _configure(workspace, "skua", compiler)
+    cache = (folder / "CMakeCache.txt").read_text(encoding="utf-8")
+    found = re.search(r"^TBB_DIR:PATH=(.*)$", cache, re.MULTILINE)
+    if not found or found[1].endswith("-NOTFOUND"):
+        raise NotInstalled("CMake does not find oneTBB")
+    version = "unknown version"
+    config = pathlib.Path(found[1]) / "TBBConfigVersion.cmake"
+    if config.is_file():
+        numbers = re.search(r'PACKAGE_VERSION "([0-9.]+)"', config.read_text(encoding="utf-8"))
+        version = numbers[1] if numbers else version
+    return Program(_build(folder, "tbb_rows"), f"{version}, {_compiler_version(compiler)}")
+
+
+# --- Tokio ------------------------------------------------------------------------------------
+
+_REGISTRY = pathlib.Path("/usr/share/cargo/registry")
+
+
+def tokio(workspace: Workspace) -> Program:
+    # Debian's own, not those of a rustup that stands first in the path: they fit Debian's crates.
+    cargo, rustc = pathlib.Path("/usr/bin/cargo"), pathlib.Path("/usr/bin/rustc")
+    for tool in (cargo, rustc):
+        if not tool.exists():
+            raise NotInstalled(f"{tool} is not there")
+    if not list(_REGISTRY.glob("tokio-1.*")):
+        raise NotInstalled(f"no Tokio in {_REGISTRY}")
+    # In a copy: cargo writes its lock file beside the sources.
+    folder = workspace.folder("tokio")
+    shutil.copytree(
+        workspace.source / "benches" / "peers" / "tokio",
+        folder,
+        dirs_exist_ok=True,
+        ignore=shutil.ignore_patterns("target", "Cargo.lock"),
+    )
+    environment = {
+        "CARGO_HOME": str(workspace.folder("cargo-home")),
+        "CARGO_TARGET_DIR": str(folder / "target"),
+        "RUSTC": str(rustc),
+        "RUSTFLAGS": "-C target-cpu=native",
+    }
+    _run([str(cargo), "build", "--release", "--offline"], folder, environment)
+    lock = (folder / "Cargo.lock").read_text(encoding="utf-8")
+    found = re.search(r'name = "tokio"\nversion = "([^"]*)"', lock)
+    version = found[1] if found else "unknown version"
+    return Program(
+        folder / "target" / "release" / "tokio_rows",
+        f"{version}, {_first_line([str(rustc), '--version'])}",
+    )
+
+
+# --- Go ---------------------------------------------------------------------------------------
+
+
+def go(workspace: Workspace) -> Program:
+    tool = _tool("go", "/usr/lib/go/bin/go")
+    folder = workspace.folder("go")
+    program = folder / "go_rows"
+    environment = {
+        "GOCACHE": str(folder / "cache"),
+        "GOFLAGS": "-buildvcs=false",
+        "GOPROXY": "off",
+    }
+    source = workspace.source / "benches" / "peers" / "go"
+    _run([tool, "build", "-o", str(program), "."], source, environment)
+    version = _first_line([tool, "version"]).removeprefix("go version go")
+    return Program(program, version)

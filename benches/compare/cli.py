@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line of scripts/compare."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+import sys
+from typing import Any, Sequence
+
+from .builds import BuildFailed, NotInstalled, Workspace
+from .report import Report
+from .session import Entrant, enter, run_all
+from .tables import DEFAULT_PEERS, PEERS, ROWS, SKUA, SKUA_GCC, Competitor, Row
+
+_EXIT_FAILED = 1
+_ROUNDS = 5
+_QUICK_ROUNDS = 2
+
+_DESCRIPTION = """\
+Builds Skua (Clang 19, -O3 -march=native) and its peers, runs them in turn on the same rows, and
+prints medians and ratios. Peers whose tools are missing are left out. benches/README.md says what
+the rows do and how to read the figures.
+
+Writes build/compare/report.json and build/compare/report.md."""
+
+_EPILOG = """\
+Exit status: 0 done, 1 something failed to build, to run, or gave a wrong answer, 2 a mistake in
+the command line."""
+
+
+def _names(known: Sequence[str], what: str):
+    def parse(text: str) -> list[str]:
+        names = [name for name in text.split(",") if name]
+        unknown = [name for name in names if name not in known]
+        if unknown or not names:
+            raise argparse.ArgumentTypeError(
+                f"unknown {what} {', '.join(unknown)}; known: {', '.join(known)}"
+            )
+        return names
+
+    return parse
+
+
+def _at_least_one(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no number of 1 or more")
+    return number
+
+
+def _parser() -> argparse.ArgumentParser:
+    rows = [row.name for row in ROWS]
+    peers = [peer.name for peer in PEERS]
+    parser = argparse.ArgumentParser(
+        prog="scripts/compare",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"smaller sizes, {_QUICK_ROUNDS} rounds: to see that all works, not for figures",
+    )
+    parser.add_argument(
+        "--only",
+        type=_names(rows, "row"),
+        default=rows,
+        metavar="ROW,...",
+        help=f"these rows of: {', '.join(rows)}",
+    )
+    parser.add_argument(
+        "--rounds",
+        type=_at_least_one,
+        metavar="N",
+        help=f"runs of each competitor on each row (default {_ROUNDS})",
+    )
+    parser.add_argument(
+        "--peers",
+        type=_names([*peers, "none"], "peer"),
+        default=list(DEFAULT_PEERS),
+        metavar="P,...",
+        help=f"these peers of: {', '.join(peers)}; or none (default {','.join(DEFAULT_PEERS)})",
+    )
+    parser.add_argument(
+        "--gcc",
+        action="store_true",
+        help="also Skua built by GCC 12, and its ratio to Skua built by Clang",
+    )
+    parser.add_argument(
+        "--workers", type=_at_least_one, default=2, metavar="N", help="of each runtime (default 2)"
+    )
+    parser.add_argument(
+        "--install",
+        action="store_true",
+        help="first install what is missing, with apt-get (Debian 12; root or sudo)",
+    )
+    return parser
+
+
+def _install(root: pathlib.Path, competitors: Sequence[Competitor]) -> None:
+    """Raises CalledProcessError."""
+    subprocess.run([root / "scripts" / "setup.sh"], check=True)
+    packages = sorted({package for c in competitors for package in c.packages})
+    query = subprocess.run(
+        ["dpkg-query", "--show", "--showformat=${Package}: ${db:Status-Status}\n", *packages],
+        capture_output=True,
+        text=True,
+    )
+    installed = query.stdout.splitlines()
+    missing = [package for package in packages if f"{package}: installed" not in installed]
+    if not missing:
+        return
+    as_root = [] if os.geteuid() == 0 else ["sudo"]
+    subprocess.run([*as_root, "apt-get", "update", "-q"], check=True)
+    subprocess.run(
+        [*as_root, "env", "DEBIAN_FRONTEND=noninteractive"]
+        + ["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing],
+        check=True,
+    )
+
+
+def _cpu_model() -> str:
+    try:
+        text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "unknown"
+    for line in text.splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return "unknown"
+
+
+def _context(
+    arguments: argparse.Namespace, rounds: int, entrants: Sequence[Entrant]
+) -> dict[str, Any]:
+    return {
+        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "cpu": _cpu_model(),
+        "num_cpus": os.cpu_count(),
+        "kernel": platform.release(),
+        "load_avg": [round(load, 2) for load in os.getloadavg()],
+        "workers": arguments.workers,
+        "rounds": rounds,
+        "sizes": "quick" if arguments.quick else "full",
+        "competitors": {
+            e.competitor.name: f"{e.competitor.title} {e.program.version}" for e in entrants
+        },
+    }
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(root: pathlib.Path, argv: Sequence[str]) -> int:
+    arguments = _parser().parse_args(argv)
+    rounds = arguments.rounds or (_QUICK_ROUNDS if arguments.quick else _ROUNDS)
+    rows = [row for row in ROWS if row.name in arguments.only]
+    competitors = [SKUA] + ([SKUA_GCC] if arguments.gcc else [])
+    competitors += [peer for peer in PEERS if peer.name in arguments.peers]
+
+    if arguments.install:
+        try:
+            _install(root, competitors)
+        except (OSError, subprocess.CalledProcessError) as error:
+            _say(f"scripts/compare: the installation failed: {error}")
+            return _EXIT_FAILED
+
+    output = root / "build" / "compare"
+    workspace = Workspace(root, output)
+    entrants: list[Entrant] = []
+    absent: dict[str, str] = {}
+    failed = False
+    for competitor in competitors:
+        _say(f"Building {competitor.name} ...")
+        try:
+            entrants.append(enter(competitor, workspace))
+        except NotInstalled as missing:
+            packages = " ".join(competitor.packages)
+            absent[competitor.name] = f"not installed: {missing} (apt-get install {packages})"
+            _say(f"{competitor.name}: {absent[competitor.name]}")
+            failed |= not competitor.is_peer
+        except BuildFailed as failure:
+            absent[competitor.name] = "does not build"
+            _say(f"{competitor.name} does not build: {failure}")
+            failed = True
+    if not entrants or entrants[0].competitor is not SKUA:
+        _say("scripts/compare: without Skua there is nothing to compare.")
+        return _EXIT_FAILED
+
+    context = _context(arguments, rounds, entrants)
+    results = run_all(
+        entrants,
+        rows,
+        rounds,
+        lambda row: row.quick_size if arguments.quick else None,
+        arguments.workers,
+    )
+    report = Report(context, entrants, rows, results, absent)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "report.json").write_text(
+        json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8"
+    )
+    (output / "report.md").write_text(report.to_markdown(), encoding="utf-8")
+    print(report.to_text())
+    _say(f"Written: {output / 'report.json'}, {output / 'report.md'}")
+    return _EXIT_FAILED if failed or results.failures else 0

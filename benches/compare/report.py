@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a session gave, as text, as Markdown, and as JSON near to Google Benchmark's."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, Sequence
+
+from .figures import Run, Spread, figure_of, ratio_of
+from .session import Entrant, Results
+from .tables import SKUA, SKUA_GCC, Row
+
+GCC_BAR = 1.3  # GCC's figures are to be within this of Clang's.
+_NOISE_BAR = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    context: dict[str, Any]  # How and where it was measured.
+    entrants: Sequence[Entrant]  # Skua is the first.
+    rows: Sequence[Row]
+    results: Results
+    absent: dict[str, str]  # Competitors that could not take part, and why.
+
+    # --- Tables -------------------------------------------------------------------------------
+
+    def _runs(self, row: Row) -> dict[str, list[Run]]:
+        return self.results.runs.get(row.name, {})
+
+    def _ratio(self, row: Row, name: str, other: str) -> Spread | None:
+        runs = self._runs(row)
+        if name not in runs or other not in runs:
+            return None
+        return ratio_of(runs[name], runs[other], row.figure)
+
+    def main_table(self) -> list[list[str]]:
+        table = [["row", "competitor", "median", "min - max", "Skua / it", "max RSS", "CPU s"]]
+        for row in self.rows:
+            for name, runs in self._runs(row).items():
+                figure = figure_of(runs, row.figure)
+                is_other = name not in (SKUA.name, SKUA_GCC.name)
+                ratio = self._ratio(row, SKUA.name, name) if is_other else None
+                table.append(
+                    [
+                        row.name,
+                        name,
+                        f"{_number(figure.median)} {row.unit}",
+                        f"{_number(figure.least)} - {_number(figure.most)}",
+                        _ratio_text(ratio) if ratio else "",
+                        _memory(figure_of(runs, "max_rss_kib").median),
+                        f"{figure_of(runs, 'cpu_s').median:.2f}",
+                    ]
+                )
+        return table
+
+    def gcc_table(self) -> list[list[str]]:
+        table = [["row", "GCC / Clang", f"within {GCC_BAR}"]]
+        for row in self.rows:
+            ratio = self._ratio(row, SKUA_GCC.name, SKUA.name)
+            if ratio:
+                verdict = "yes" if ratio.median <= GCC_BAR else "NO"
+                table.append([row.name, _ratio_text(ratio), verdict])
+        return table
+
+    def further_table(self) -> list[list[str]]:
+        """Figures that only some rows have."""
+        table = [["row", "competitor", "figure", "median", "min - max"]]
+        for row in self.rows:
+            for name, runs in self._runs(row).items():
+                for figure in row.further:
+                    spread = figure_of(runs, figure)
+                    span = f"{_number(spread.least)} - {_number(spread.most)}"
+                    table.append([row.name, name, figure, _number(spread.median), span])
+        return table
+
+    def remarks(self) -> list[str]:
+        remarks = [f"{name}: not compared: {why}" for name, why in self.absent.items()]
+        remarks += [f"FAILED {failure}" for failure in self.results.failures]
+        skua = self.entrants[0]
+        for row in self.rows:
+            if not skua.has(row):
+                remarks.append(f"{row.name}: Skua's program does not run this row.")
+        share = self.results.foreign_share
+        if share > _NOISE_BAR:
+            remarks.append(
+                f"NOISY: other processes used {share:.0%} of the machine's CPUs meanwhile. Ratios of single rounds "
+                "may be off by as much and more."
+            )
+        return remarks
+
+    # --- Forms --------------------------------------------------------------------------------
+
+    def _sections(self) -> list[tuple[str, list[list[str]]]]:
+        sections = [
+            ("Rows", self.main_table()),
+            ("Skua built by GCC, to Skua built by Clang", self.gcc_table()),
+            ("Further figures", self.further_table()),
+        ]
+        return [(title, table) for title, table in sections if len(table) > 1]
+
+    def to_text(self) -> str:
+        parts = []
+        for title, table in self._sections():
+            parts.append(f"{title}\n\n{_text_table(table)}")
+        parts += self.remarks()
+        return "\n\n".join(parts) + "\n"
+
+    def to_markdown(self) -> str:
+        lines = ["# Skua compared", ""]
+        lines += [f"- {key}: {_markdown(value)}" for key, value in self.context.items()]
+        for title, table in self._sections():
+            lines += ["", f"## {title}", "", _markdown_table(table)]
+        lines += [
+            "",
+            "A ratio is the median of the rounds' ratios, [least, most] behind it; below 1, Skua took less. "
+            '"~" marks a ratio on which the rounds do not agree.',
+        ]
+        if self.remarks():
+            lines += ["", "## Remarks", ""]
+            lines += [f"- {remark}" for remark in self.remarks()]
+        return "\n".join(lines) + "\n"
+
+    def to_json(self) -> dict[str, Any]:
+        """`context` and `benchmarks` as in Google Benchmark's files, and `ratios` beside them."""
+        benchmarks, ratios = [], []
+        for row in self.rows:
+            for name, runs in self._runs(row).items():
+                benchmarks += [_repetition(row, name, run, len(runs)) for run in runs]
+                benchmarks.append(_median(row, name, runs))
+                ratio = self._ratio(row, SKUA.name, name)
+                if ratio and name != SKUA.name:
+                    ratios.append(
+                        {
+                            "row": row.name,
+                            "figure": row.figure,
+                            "of": SKUA.name,
+                            "to": name,
+                            "median": ratio.median,
+                            "min": ratio.least,
+                            "max": ratio.most,
+                            "crosses_one": ratio.crosses_one,
+                        }
+                    )
+        return {
+            "context": {
+                **self.context,
+                "foreign_cpu_share": round(self.results.foreign_share, 4),
+                "absent": self.absent,
+                "failures": self.results.failures,
+            },
+            "benchmarks": benchmarks,
+            "ratios": ratios,
+        }
+
+
+def _repetition(row: Row, name: str, run: Run, repetitions: int) -> dict[str, Any]:
+    figures = run.figures
+    own = ("row", "ns_per_op", "ops")
+    return {
+        "name": f"{row.name}/{name}",
+        "run_name": f"{row.name}/{name}",
+        "run_type": "iteration",
+        "repetitions": repetitions,
+        "repetition_index": run.round,
+        "threads": figures.get("workers", 0),
+        "iterations": figures["ops"],
+        "real_time": figures["ns_per_op"],
+        "cpu_time": figures["cpu_s"] * 1e9 / figures["ops"],
+        "time_unit": "ns",
+        **{key: value for key, value in figures.items() if key not in own},
+    }
+
+
+def _median(row: Row, name: str, runs: list[Run]) -> dict[str, Any]:
+    ops = figure_of(runs, "ops").median
+    return {
+        "name": f"{row.name}/{name}_median",
+        "run_name": f"{row.name}/{name}",
+        "run_type": "aggregate",
+        "aggregate_name": "median",
+        "aggregate_unit": "time",
+        "repetitions": len(runs),
+        "threads": runs[0].figures.get("workers", 0),
+        "iterations": len(runs),
+        "real_time": figure_of(runs, "ns_per_op").median,
+        "cpu_time": figure_of(runs, "cpu_s").median * 1e9 / ops,
+        "time_unit": "ns",
+        "max_rss_kib": figure_of(runs, "max_rss_kib").median,
+        **{figure: figure_of(runs, figure).median for figure in row.further},
+    }
+
+
+# --- Texts ------------------------------------------------------------------------------------
+
+
+def _number(value: float) -> str:
+    """Three digits or more, and no exponent."""
+    if value >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _ratio_number(value: float) -> str:
+    """Two decimals; below 0.1, two digits."""
+    decimals = 2 if value >= 0.1 else 1 - math.floor(math.log10(value))
+    return f"{value:.{decimals}f}"
+
+
+def _ratio_text(ratio: Spread) -> str:
+    mark = "~ " if ratio.crosses_one else ""
+    least, most = _ratio_number(ratio.least), _ratio_number(ratio.most)
+    return f"{mark}{_ratio_number(ratio.median)} [{least}, {most}]"
+
+
+def _memory(kib: float) -> str:
+    return f"{kib / 1024:.1f} MiB"
+
+
+def _text_table(table: list[list[str]]) -> str:
+    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in table
+    ]
+    lines.insert(1, "-" * len(lines[0]))
+    return "\n".join(lines)
+
+
+def _markdown_table(table: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(line) + " |" for line in table]
+    lines.insert(1, "|" + "---|" * len(table[0]))
+    return "\n".join(lines)
+
+
+def _markdown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {item}" for key, item in value.items())
+    return str(value)

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "benches/harness/program.h"
+
+#include <charconv>
+#include <cstdio>
+#include <initializer_list>
+#include <system_error>
+#include <utility>
+
+namespace skua::bench {
+namespace {
+
+constexpr int kWorkersMax = 1024;
+
+// The parts one after the other. GCC 12.2 warns without reason where literals and strings are added inline
+// (gcc.gnu.org/PR105651).
+std::string text_of(std::initializer_list<std::string_view> parts) {
+  std::string text;
+  for (const std::string_view part : parts) text.append(part);
+  return text;
+}
+
+std::string usage_of(const ProgramInfo& program) {
+  const std::string_view policy = program.policies.empty() ? "" : " [--policy P]";
+  return text_of({"usage: ", program.name, " ROW [--size N] [--workers N]", policy, "\n", "       ",
+                  program.name, " --list | --help\n"});
+}
+
+std::string policies_help_of(const ProgramInfo& program) {
+  if (program.policies.empty()) return {};
+  std::string text = "  --policy P   how tasks are scheduled:";
+  for (const std::string_view policy : program.policies) text.append(" ").append(policy);
+  return text.append("; the first unless said otherwise\n");
+}
+
+std::string help_of(const ProgramInfo& program) {
+  return text_of(
+      {usage_of(program), "\n", program.purpose,
+       "\n"
+       "\n"
+       "  --list       names the rows: name, full size, smoke size, what the size is\n"
+       "  --size N     instead of the full size\n"
+       "  --workers N  threads that run tasks; 2 unless said otherwise\n",
+       policies_help_of(program),
+       "\n"
+       "Runs the row once smaller, to warm up, then once for the figures; checks the answer; "
+       "prints one\n"
+       "line of JSON. Exit status: 0 done, 1 a wrong answer, 2 a mistake in the command line.\n"});
+}
+
+std::string list_of(std::span<const RowInfo> rows) {
+  std::string text;
+  for (const RowInfo& row : rows) {
+    text += text_of({row.name, " ", std::to_string(row.sizes.full), " ",
+                     std::to_string(row.sizes.smoke), " ", row.size_is, "\n"});
+  }
+  return text;
+}
+
+std::optional<std::int64_t> number_of(std::string_view text) {
+  std::int64_t number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  if (error != std::errc() || stop != end) return std::nullopt;
+  return number;
+}
+
+// What a mistake leads to: the reason and the usage.
+Command refusal(const ProgramInfo& program, std::initializer_list<std::string_view> why) {
+  Command command;
+  command.exit_status = kExitUsage;
+  command.text = text_of({program.name, ": ", text_of(why), "\n", usage_of(program)});
+  return command;
+}
+
+Command text_only(std::string text) {
+  Command command;
+  command.exit_status = 0;
+  command.text = std::move(text);
+  return command;
+}
+
+std::string range_of(std::int64_t min, std::int64_t max) {
+  return text_of({std::to_string(min), " to ", std::to_string(max)});
+}
+
+void append_json(std::string& json, std::string_view name, std::string_view value) {
+  json += text_of({", \"", name, "\": ", value});
+}
+
+void append_json(std::string& json, std::string_view name, std::int64_t value) {
+  append_json(json, name, std::to_string(value));
+}
+
+void append_json(std::string& json, std::string_view name, double value, const char* format) {
+  char digits[64];
+  std::snprintf(digits, sizeof digits, format, value);
+  append_json(json, name, digits);
+}
+
+}  // namespace
+
+Command parse_command(const ProgramInfo& program, std::span<const RowInfo> rows,
+                      std::span<const std::string_view> arguments) {
+  Command command;
+  std::string_view name;
+  std::optional<std::int64_t> size;
+  if (!program.policies.empty()) command.engine.policy = program.policies.front();
+
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string_view argument = arguments[i];
+    if (argument == "--help" || argument == "-h") return text_only(help_of(program));
+    if (argument == "--list") return text_only(list_of(rows));
+    if (!argument.starts_with("-")) {
+      if (!name.empty()) return refusal(program, {"one row at a time"});
+      name = argument;
+      continue;
+    }
+    const bool is_policy = argument == "--policy" && !program.policies.empty();
+    if (argument != "--size" && argument != "--workers" && !is_policy) {
+      return refusal(program, {"unknown option ", argument});
+    }
+    if (i + 1 == arguments.size()) {
+      return refusal(program, {argument, " needs a value"});
+    }
+    const std::string_view value = arguments[++i];
+    if (is_policy) {
+      const auto& known = program.policies;
+      if (std::find(known.begin(), known.end(), value) == known.end()) {
+        return refusal(program, {"unknown policy ", value});
+      }
+      command.engine.policy = value;
+      continue;
+    }
+    const std::optional<std::int64_t> number = number_of(value);
+    if (!number) return refusal(program, {argument, " needs a number"});
+    if (argument == "--size") {
+      size = number;
+    } else if (*number < 1 || *number > kWorkersMax) {
+      return refusal(program, {"--workers is from ", range_of(1, kWorkersMax)});
+    } else {
+      command.engine.workers = static_cast<int>(*number);
+    }
+  }
+
+  if (name.empty()) return refusal(program, {"which row? See --list"});
+  const auto row =
+      std::find_if(rows.begin(), rows.end(), [&](const RowInfo& r) { return r.name == name; });
+  if (row == rows.end()) {
+    return refusal(program, {"unknown row ", name, "; see --list"});
+  }
+  command.row = static_cast<std::size_t>(row - rows.begin());
+  command.size = size.value_or(row->sizes.full);
+  const auto& [full, warm_up, smoke, min, max, fits] = row->sizes;
+  if (command.size < min || command.size > max) {
+    return refusal(program, {"the size of ", name, " is from ", range_of(min, max)});
+  }
+  if (fits != nullptr && !fits(command.size)) {
+    return refusal(program, {"the size of ", name, " is: ", row->size_is});
+  }
+  return command;
+}
+
+std::string json_of(const RowInfo& row, const Command& command, const Outcome& outcome,
+                    std::int64_t peak_rss_kib) {
+  std::string json = text_of({"{\"row\": \"", row.name, "\""});
+  const double ns = outcome.used.wall_s * 1e9;
+  append_json(json, "ns_per_op", ns / static_cast<double>(outcome.ops), "%.3f");
+  append_json(json, "wall_s", outcome.used.wall_s, "%.6f");
+  append_json(json, "ops", outcome.ops);
+  append_json(json, "cpu_s", outcome.used.cpu_s, "%.6f");
+  append_json(json, "max_rss_kib", peak_rss_kib);
+  append_json(json, "size", command.size);
+  append_json(json, "workers", command.engine.workers);
+  if (!command.engine.policy.empty()) {
+    append_json(json, "policy", text_of({"\"", command.engine.policy, "\""}));
+  }
+  for (const Figure& figure : outcome.figures) append_json(json, figure.name, figure.value, "%.4f");
+  return json.append("}");
+}
+
+int print_text(const Command& command) {
+  std::fputs(command.text.c_str(), *command.exit_status == 0 ? stdout : stderr);
+  return *command.exit_status;
+}
+
+int print_outcome(const ProgramInfo& program, const RowInfo& row, const Command& command,
+                  const Outcome& outcome) {
+  if (!outcome.right) {
+    std::fprintf(stderr, "%s: %s: wrong answer\n", std::string(program.name).c_str(),
+                 std::string(row.name).c_str());
+    return kExitWrongAnswer;
+  }
+  std::puts(json_of(row, command, outcome, peak_rss_kib()).c_str());
+  return 0;
+}
+
+}  // namespace skua::bench

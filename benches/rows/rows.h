@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The rows of skua_rows, one function for each file of them.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "benches/rows/engine.h"
+
+namespace skua::bench {
+
+// The same definition under another name.
+constexpr RowInfo renamed(RowInfo row, std::string_view name) {
+  row.name = name;
+  return row;
+}
+
+std::span<const SkuaRow>
+fork_rows();  // skynet, fib: on when_all; skynet_v: on its form for vectors.
+std::span<const SkuaRow> fork_n_rows();      // skynet_n, fib_n, nqueens, matmul: on when_all_n.
+std::span<const SkuaRow> spawn_rows();       // spawn_join, spawn_external, chained_spawn.
+std::span<const SkuaRow> spawn_tree_rows();  // skynet_spawn, fib_spawn.
+std::span<const SkuaRow> yield_rows();       // yield.
+std::span<const SkuaRow> ping_pong_rows();   // ping_pong: on oneshot.
+std::span<const SkuaRow> priority_rows();    // priority: on SpawnOptions::priority.
+
+}  // namespace skua::bench
