@@ -44,15 +44,21 @@ class Worker : public WorkerCore {
  private:
   friend WorkerSet;
 
-  void run(const Found& found) noexcept;
+  void run(const Found& found, bool draining) noexcept;
   bool look_at_events() noexcept;
+  Turn turn_without_task(Source& source) noexcept;
+  Found look_late() noexcept;
+  void leave_sleep() noexcept;
   Turn park() noexcept;
 
   // Constant after construction.
   WorkerSet& set_;
-  const int id_;
+  LocalQueues& queues_;
   // Owner only.
-  int turns_to_events_ = 1;  // Until the next look at the driver and the timers.
+  int turns_to_events_ = 1;    // Until the next look at the driver and the timers.
+  bool has_slept_ = false;     // Since the last run.
+  int linger_ = 0;             // Looks for which the watch stays though no peer is awake.
+  std::int64_t watch_ns_ = 0;  // Between two looks of the watch.
   Registry::Local registry_;
   // What the thread was before: a blocking job may run a current-thread runtime.
   Executor* outer_executor_ = nullptr;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/futex.h"
+#include "base/membarrier.h"
 #include "skua/internal/check.h"
 #include "skua/status.h"
 #include "time/clock.h"
@@ -35,6 +36,7 @@ WorkerSet::WorkerSet(WorkerSetOptions options, std::unique_ptr<Driver> driver)
                   .policy = options_.policy,
                   .global_queue_interval = options_.global_queue_interval,
                   .ring_capacity = options_.ring_capacity,
+                  .barrier = membarrier_available() ? &membarrier : nullptr,
                   .seed = static_cast<std::uint64_t>(now_ns())}) {
   SKUA_REQUIRE(options_.event_interval >= 1, options_.event_interval);
   for (int i = 0; i < options_.workers; ++i) {
@@ -71,7 +73,7 @@ absl::Status WorkerSet::start() {
 
 void WorkerSet::thread_main(Worker& worker) noexcept {
   // The kernel's limit is 15 characters.
-  const std::string name = options_.thread_name.substr(0, 11) + "-" + std::to_string(worker.id_);
+  const std::string name = options_.thread_name.substr(0, 11) + "-" + std::to_string(worker.index);
   pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
   worker.install();
   Source source;
@@ -186,10 +188,9 @@ Worker* WorkerSet::current_worker() const noexcept {
   return worker != nullptr && &worker->set_ == this ? worker : nullptr;
 }
 
-void WorkerSet::unpark(int worker) noexcept {
-  if (SKUA_LIKELY(worker == IdleSet::kNobody)) return;
+void WorkerSet::unpark_worker(int worker) noexcept {
   if (Worker* const self = current_worker()) {
-    WorkerCounters::add(scheduler_.counters(self->id_).wakes);
+    WorkerCounters::add(self->queues_.counters.wakes);
   }
   workers_[static_cast<std::size_t>(worker)]->parker_.unpark(*driver_);
 }
@@ -223,19 +224,19 @@ void WorkerSet::wait_for_visitors() noexcept {
 void WorkerSet::schedule(TaskHeader* task) noexcept {
   SKUA_DCHECK(task->level < kLevels, task->level);
   if (Worker* const worker = current_worker()) {
-    unpark(scheduler_.push_slot(worker->id_, task, std::min(task->level, worker->level)));
+    unpark(scheduler_.push_slot(worker->queues_, task, std::min(task->level, worker->level)));
   } else {
     push_from_outside(task);
   }
 }
 
 void WorkerSet::schedule_yielded(TaskHeader* task) noexcept {
-  unpark(scheduler_.push_yielded(current_worker()->id_, task, task->level));
+  unpark(scheduler_.push_yielded(current_worker()->queues_, task, task->level));
 }
 
 void WorkerSet::schedule_forked(TaskHeader* task) noexcept {
   Worker* const worker = current_worker();
-  unpark(scheduler_.push_ring(worker->id_, task, std::min(task->level, worker->level)));
+  unpark(scheduler_.push_ring(worker->queues_, task, std::min(task->level, worker->level)));
 }
 
 void WorkerSet::prepare_spawn(TaskHeader* task, const Worker* spawner) noexcept {
@@ -246,7 +247,7 @@ void WorkerSet::prepare_spawn(TaskHeader* task, const Worker* spawner) noexcept 
   if (SKUA_UNLIKELY(options_.policy == QueuePolicy::kThreadPerCore) && task->home < 0) {
     // Relaxed: any order of turns will do.
     const int home = spawner != nullptr
-                         ? spawner->id_
+                         ? static_cast<int>(spawner->index)
                          : static_cast<int>(next_home_.fetch_add(1, std::memory_order_relaxed) %
                                             static_cast<unsigned>(options_.workers));
     task->home = static_cast<std::int16_t>(home);
@@ -258,8 +259,8 @@ bool WorkerSet::schedule_spawned(TaskHeader* task) noexcept {
   prepare_spawn(task, worker);
   if (worker != nullptr) {
     if (phase() >= Phase::kDraining) return false;
-    WorkerCounters::add(scheduler_.counters(worker->id_).spawned);
-    unpark(scheduler_.push_slot(worker->id_, task, task->level));
+    WorkerCounters::add(worker->queues_.counters.spawned);
+    unpark(scheduler_.push_slot(worker->queues_, task, task->level));
     return true;
   }
   if ((outside_spawns_.fetch_add(2, std::memory_order_acq_rel) & 1) != 0) {
@@ -279,7 +280,7 @@ void WorkerSet::retire(TaskHeader* task) noexcept {
 }
 
 bool WorkerSet::task_ended() noexcept {
-  WorkerCounters::add(scheduler_.counters(current_worker()->id_).ended);
+  WorkerCounters::add(current_worker()->queues_.counters.ended);
   return phase() == Phase::kDraining;
 }
 

@@ -89,7 +89,11 @@ class WorkerSet final : public Executor {
   WorkerSet(WorkerSetOptions options, std::unique_ptr<Driver> driver);
   static void earlier_deadline(void* set, std::int64_t deadline_ns) noexcept;
   Worker* current_worker() const noexcept;
-  void unpark(int worker) noexcept;
+  // What the scheduler's functions return: a worker, or IdleSet::kNobody.
+  void unpark(int worker) noexcept {
+    if (SKUA_UNLIKELY(worker != IdleSet::kNobody)) unpark_worker(worker);
+  }
+  SKUA_NOINLINE void unpark_worker(int worker) noexcept;
   void push_from_outside(TaskHeader* task) noexcept;
   // Settles what a new task inherits, and where it must stay.
   void prepare_spawn(TaskHeader* task, const Worker* spawner) noexcept;

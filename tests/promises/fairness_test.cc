@@ -50,33 +50,33 @@ class BusyWorker {
   TaskHeader* wait_in_ring(Level level) {
     TaskHeader* const task = tasks_.make(level);
     habits_[task] = Habit::kEnds;
-    EXPECT_EQ(scheduler_.push_ring(0, task, level), IdleSet::kNobody);
+    EXPECT_EQ(test::push_ring(scheduler_, 0, task), IdleSet::kNobody);
     return task;
   }
   TaskHeader* wait_in_injector(Level level) {
     TaskHeader* const task = tasks_.make(level);
     habits_[task] = Habit::kEnds;
-    EXPECT_EQ(scheduler_.push_injector(task, level), IdleSet::kNobody);
+    EXPECT_EQ(test::push_injector(scheduler_, task), IdleSet::kNobody);
     return task;
   }
   TaskHeader* wait_homed(Level level, bool in_inbox) {
     TaskHeader* const task = tasks_.make(level, 0);
     habits_[task] = Habit::kEnds;
     EXPECT_EQ(
-        in_inbox ? scheduler_.push_injector(task, level) : scheduler_.push_ring(0, task, level),
+        in_inbox ? test::push_injector(scheduler_, task) : test::push_ring(scheduler_, 0, task),
         IdleSet::kNobody);
     return task;
   }
   TaskHeader* wait_in_slot(Level level) {
     TaskHeader* const task = tasks_.make(level);
     habits_[task] = Habit::kEnds;
-    EXPECT_EQ(scheduler_.push_slot(0, task, level), IdleSet::kNobody);
+    EXPECT_EQ(test::push_slot(scheduler_, 0, task), IdleSet::kNobody);
     return task;
   }
 
   // One look and what follows from it.
   Found tick(std::int32_t budget_left = kRunBudget) {
-    const Found found = scheduler_.next(0, budget_left);
+    const Found found = scheduler_.next(scheduler_.queues(0), budget_left);
     if (found && habits_[found.task] != Habit::kEnds) put(found.task);
     return found;
   }
@@ -98,14 +98,14 @@ class BusyWorker {
         break;
       case Habit::kYields:
       case Habit::kIsHomedByItself:
-        wake = scheduler_.push_yielded(0, task, task->level);
+        wake = test::push_yielded(scheduler_, 0, task);
         break;
       case Habit::kIsInjected:
       case Habit::kIsHomedByOthers:
-        wake = scheduler_.push_injector(task, task->level);
+        wake = test::push_injector(scheduler_, task);
         break;
       case Habit::kFillsSlot:
-        wake = scheduler_.push_slot(0, task, task->level);
+        wake = test::push_slot(scheduler_, 0, task);
         break;
     }
     EXPECT_EQ(wake, IdleSet::kNobody);  // Nobody sleeps.
@@ -283,7 +283,7 @@ TEST(FairnessTest, AHighTaskNeverWaitsForABacklogOfTheOthers) {
     const auto load = [](BusyWorker& worker) {
       for (const Level level : {kNormalLevel, kLowLevel}) {
         worker.flood(level, 20);
-        for (int i = 0; i < 1000; ++i) worker.wait_in_injector(level);
+        for (int i = 0; i < 100; ++i) worker.wait_in_injector(level);
       }
     };
     in_every_phase(200, load, [&, put = put](BusyWorker& worker) {

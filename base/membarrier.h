@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// membarrier(2): a full barrier in other threads, so that they need none themselves. Worth it where one side of a
+// protocol is taken all the time and the other one hardly ever.
+#pragma once
+
+namespace skua::internal {
+
+// True if the kernel offers the private expedited form to this process, which is registered for it then. Containers may
+// forbid it. Any thread; the answer does not change.
+bool membarrier_available() noexcept;
+
+// When it returns, every thread of the process that was running has passed a full barrier since the call; the others
+// have done so by not running. Requires: membarrier_available(). Any thread.
+void membarrier() noexcept;
+
+}  // namespace skua::internal
