@@ -85,12 +85,19 @@ class Slot {
 
   // Puts `next`, which may be nothing, and returns what stood there. Owner only.
   SKUA_ALWAYS_INLINE SlotEntry exchange(SlotEntry next, const SlotGate& gate) noexcept {
+    return exchange(next, gate, [] {});
+  }
+  // The same for tests: calls `within()` between the load and the store of a plain access.
+  template <typename Within>
+  SKUA_ALWAYS_INLINE SlotEntry exchange(SlotEntry next, const SlotGate& gate,
+                                        Within within) noexcept {
     claimed_.store(1, std::memory_order_relaxed);
     // The processor may still turn the next load and this store around; the thief's barrier sees to that.
     std::atomic_signal_fence(std::memory_order_seq_cst);
     std::uintptr_t before;
     if (SKUA_LIKELY(gate.open())) {
       before = entry_.load(std::memory_order_relaxed);
+      within();
       entry_.store(next.word(), std::memory_order_release);  // [SLOT]
     } else {
       before = entry_.exchange(next.word(), std::memory_order_acq_rel);
@@ -103,9 +110,15 @@ class Slot {
   bool filled() const noexcept { return entry_.load(std::memory_order_relaxed) != 0; }
   // Takes what stands there, or nothing if the owner is at it. Any thread but the owner.
   [[nodiscard]] SlotEntry steal(SlotGate& gate) noexcept {
+    return steal(gate, [] {});
+  }
+  // The same for tests: calls `within()` between the look for the owner and the access.
+  template <typename Within>
+  [[nodiscard]] SlotEntry steal(SlotGate& gate, Within within) noexcept {
     gate.close();
     std::uintptr_t taken = 0;
-    if (claimed_.load(std::memory_order_acquire) == 0) {      // [SLOT-GATE]
+    if (claimed_.load(std::memory_order_acquire) == 0) {  // [SLOT-GATE]
+      within();
       taken = entry_.exchange(0, std::memory_order_acq_rel);  // [SLOT]
     }
     gate.reopen();

@@ -75,15 +75,26 @@ SKUA_ALWAYS_INLINE void Worker::run(const Found& found, bool draining) noexcept 
   if (found.source != Source::kSlot) budget = kRunBudget;
   level = found.level;
   own_level = task->level;
+  const bool timed = sampler_.begin_run(task);
   task->worker = this;
-  if (SKUA_UNLIKELY(draining)) {
-    task->run_draining();
+  if (SKUA_UNLIKELY(timed || draining)) {
+    run_timed(task, draining);
   } else {
     task->run();
   }
   // *task may be gone.
   level = kLowLevel;
   own_level = kNormalLevel;
+}
+
+SKUA_NOINLINE void Worker::run_timed(TaskHeader* task, bool draining) noexcept {
+  const std::int64_t begin_ns = now_ns();
+  if (draining) {
+    task->run_draining();
+  } else {
+    task->run();
+  }
+  sampler_.end_run(now_ns() - begin_ns);
 }
 
 // True if a task became ready.

@@ -32,12 +32,13 @@ absl::StatusOr<std::unique_ptr<WorkerSet>> WorkerSet::create(WorkerSetOptions op
 WorkerSet::WorkerSet(WorkerSetOptions options, std::unique_ptr<Driver> driver)
     : options_(std::move(options)),
       driver_(std::move(driver)),
-      scheduler_({.workers = options_.workers,
-                  .policy = options_.policy,
-                  .global_queue_interval = options_.global_queue_interval,
-                  .ring_capacity = options_.ring_capacity,
-                  .barrier = membarrier_available() ? &membarrier : nullptr,
-                  .seed = static_cast<std::uint64_t>(now_ns())}) {
+      scheduler_(
+          {.workers = options_.workers,
+           .policy = options_.policy,
+           .global_queue_interval = options_.global_queue_interval,
+           .ring_capacity = options_.ring_capacity,
+           .barrier = options_.use_membarrier && membarrier_available() ? &membarrier : nullptr,
+           .seed = static_cast<std::uint64_t>(now_ns())}) {
   SKUA_REQUIRE(options_.event_interval >= 1, options_.event_interval);
   for (int i = 0; i < options_.workers; ++i) {
     workers_.push_back(std::make_unique<Worker>(*this, i));
@@ -224,6 +225,7 @@ void WorkerSet::wait_for_visitors() noexcept {
 void WorkerSet::schedule(TaskHeader* task) noexcept {
   SKUA_DCHECK(task->level < kLevels, task->level);
   if (Worker* const worker = current_worker()) {
+    worker->sampler_.queued(task);
     unpark(scheduler_.push_slot(worker->queues_, task, std::min(task->level, worker->level)));
   } else {
     push_from_outside(task);
@@ -231,7 +233,9 @@ void WorkerSet::schedule(TaskHeader* task) noexcept {
 }
 
 void WorkerSet::schedule_yielded(TaskHeader* task) noexcept {
-  unpark(scheduler_.push_yielded(current_worker()->queues_, task, task->level));
+  Worker* const worker = current_worker();
+  worker->sampler_.queued(task);
+  unpark(scheduler_.push_yielded(worker->queues_, task, task->level));
 }
 
 void WorkerSet::schedule_forked(TaskHeader* task) noexcept {
@@ -260,6 +264,7 @@ bool WorkerSet::schedule_spawned(TaskHeader* task) noexcept {
   if (worker != nullptr) {
     if (phase() >= Phase::kDraining) return false;
     WorkerCounters::add(worker->queues_.counters.spawned);
+    worker->sampler_.queued(task);
     unpark(scheduler_.push_slot(worker->queues_, task, task->level));
     return true;
   }

@@ -456,6 +456,59 @@ TEST(SchedulerTest, AWorkerThatItsLastLookKeepsAwakeWakesAnotherForTheRest) {
   EXPECT_EQ(end_search(scheduler, 1), 0);
 }
 
+// --- Stealing late ------------------------------------------------------------------------------
+
+int barriers = 0;
+void count_barrier() noexcept { ++barriers; }
+
+// Worker 1 sleeps and has the watch; worker 0 has filled its slot and does not come back.
+TEST(SchedulerTest, TheWatchTakesTheSlotOfAWorkerThatHasNotTickedForAMillisecond) {
+  constexpr std::int64_t kMs = 1'000'000;
+  Scheduler scheduler({.workers = 2, .barrier = &count_barrier});
+  Tasks tasks;
+  EXPECT_EQ(push_ring(scheduler, 0, tasks.make()), kNobody);
+  EXPECT_EQ(next(scheduler, 0).id, 0u);
+  into_slot(scheduler, 0, tasks.make(kLowLevel));
+  ASSERT_TRUE(announce_sleep(scheduler, 1));
+  LocalQueues& watch = scheduler.queues(1);
+  ASSERT_TRUE(scheduler.has_watch(watch));
+  wake_up(scheduler, 1);
+  const int before = barriers;
+  LateLook look = scheduler.look_late(watch, 100 * kMs);
+  EXPECT_FALSE(look.found);  // It has run something since the last look, which there was none of.
+  EXPECT_TRUE(look.peers_ran);
+  EXPECT_TRUE(look.slot_waits);
+  look = scheduler.look_late(watch, 101 * kMs - 1);
+  EXPECT_FALSE(look.found);
+  EXPECT_FALSE(look.peers_ran);
+  EXPECT_EQ(barriers, before);  // Nobody is interrupted for a look.
+  look = scheduler.look_late(watch, 101 * kMs);
+  EXPECT_EQ(Seen(look.found), Seen(1, Source::kPeersSlot, kLowLevel));
+  EXPECT_EQ(barriers, before + 1);
+  EXPECT_EQ(count_of(scheduler.counters(1).late_steals), 1u);
+  EXPECT_EQ(count_of(scheduler.counters(1).watch_looks), 3u);
+  // Its owner comes back, and finds nothing there.
+  EXPECT_EQ(next(scheduler, 0), kNothing);
+  into_slot(scheduler, 0, tasks.make());
+  EXPECT_EQ(next(scheduler, 0), Seen(2, Source::kSlot));
+}
+
+TEST(SchedulerTest, ASlotWhoseOwnerTicksIsLeftAlone) {
+  constexpr std::int64_t kMs = 1'000'000;
+  Scheduler scheduler({.workers = 2, .barrier = &count_barrier});
+  Tasks tasks;
+  ASSERT_TRUE(announce_sleep(scheduler, 1));
+  wake_up(scheduler, 1);
+  for (std::int64_t ms = 1; ms < 50; ++ms) {
+    next(scheduler, 0);
+    into_slot(scheduler, 0, tasks.make());
+    const LateLook look = scheduler.look_late(scheduler.queues(1), ms * kMs);
+    EXPECT_FALSE(look.found) << ms;
+    EXPECT_TRUE(look.peers_ran) << ms;
+    EXPECT_TRUE(look.slot_waits) << ms;
+  }
+}
+
 TEST(SchedulerTest, ATaskInAPeersSlotKeepsNobodyAwake) {
   Scheduler scheduler({.workers = 2});
   Tasks tasks;
