@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// membarrier(2): a full barrier on every thread of this process that runs, so that code which runs often can do without
-// one of its own. Costs the caller about a microsecond, and each running thread an interrupt.
+// membarrier(2): a full barrier in other threads, so that they need none themselves. Worth it where one side of a
+// protocol is taken all the time and the other one hardly ever.
 #pragma once
 
 namespace skua::internal {
 
-// The barrier, or nullptr where the kernel has none (before 4.14) or refuses it (a seccomp filter). Registers the
-// process with its first call. Any thread.
-using ProcessBarrier = void (*)() noexcept;
-ProcessBarrier process_barrier() noexcept;
+// True if the kernel offers the private expedited form to this process, which is registered for it then. Containers may
+// forbid it. Any thread; the answer does not change.
+bool membarrier_available() noexcept;
+
+// When it returns, every thread of the process that was running has passed a full barrier since the call; the others
+// have done so by not running. Requires: membarrier_available(). Any thread.
+void membarrier() noexcept;
 
 }  // namespace skua::internal

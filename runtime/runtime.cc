@@ -8,6 +8,7 @@
 #include "blocking_pool/blocking_pool.h"
 #include "runtime/affinity.h"
 #include "runtime/cpu_quota.h"
+#include "runtime/metrics.h"
 #include "runtime/seat.h"
 #include "skua/internal/check.h"
 #include "time/clock.h"
@@ -201,56 +202,7 @@ void Runtime::wait_for(internal::JoinState* state) {
 }
 
 RuntimeMetrics Runtime::metrics() const {
-  RuntimeMetrics metrics;
-  const internal::Scheduler& scheduler = impl_->workers->scheduler();
-  const auto read = [](const internal::WorkerCounters::Counter& counter) {
-    return counter.load(std::memory_order_relaxed);  // Statistics order nothing.
-  };
-  for (int i = 0; i < scheduler.workers(); ++i) {
-    const internal::WorkerCounters& counters = scheduler.counters(i);
-    WorkerMetrics& worker = metrics.workers.emplace_back();
-    worker.runs = read(counters.runs);
-    worker.slot_runs = read(counters.slot_runs);
-    worker.injector_takes = read(counters.injector_takes);
-    worker.steal_attempts = read(counters.steal_attempts);
-    worker.steals = read(counters.steals);
-    worker.stolen = read(counters.stolen);
-    worker.overflows = read(counters.overflows);
-    worker.parks = read(counters.parks);
-    worker.driver_waits = read(counters.driver_waits);
-    worker.wakes = read(counters.wakes);
-    for (internal::Level level = 0; level < internal::kLevels; ++level) {
-      worker.queue_depth += scheduler.ring_depth(i, level);
-    }
-    metrics.tasks_ended += read(counters.ended);
-  }
-  metrics.tasks_spawned = metrics.tasks_ended + static_cast<std::uint64_t>(std::max<std::int64_t>(
-                                                    impl_->workers->live_tasks(), 0));
-  for (internal::Level level = 0; level < internal::kLevels; ++level) {
-    metrics.injector_depth += scheduler.injector_depth(level);
-  }
-  metrics.io_enters = impl_->workers->driver().enters();
-  metrics.io_completions = impl_->workers->driver().completions();
-  metrics.io_in_flight = impl_->workers->driver().in_flight();
-  const internal::BlockingPoolMetrics pool = impl_->pool.metrics();
-  metrics.blocking_threads = pool.threads;
-  metrics.blocking_threads_idle = pool.threads_idle;
-  metrics.blocking_threads_peak = pool.threads_peak;
-  metrics.blocking_queue_depth = pool.queue_depth;
-  metrics.blocking_jobs_run = pool.jobs_run;
-  return metrics;
-}
-
-std::uint64_t RuntimeMetrics::runs() const {
-  std::uint64_t sum = 0;
-  for (const WorkerMetrics& worker : workers) sum += worker.runs;
-  return sum;
-}
-
-std::uint64_t RuntimeMetrics::steals() const {
-  std::uint64_t sum = 0;
-  for (const WorkerMetrics& worker : workers) sum += worker.steals;
-  return sum;
+  return internal::collect_metrics(*impl_->workers, impl_->pool);
 }
 
 }  // namespace skua

@@ -12,7 +12,6 @@
 
 #include <array>
 #include <atomic>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -29,7 +28,7 @@
 
 namespace skua::internal {
 
-// Grows as needed, and keeps what it has grown to. One worker only.
+// Grows as needed, and keeps what it has grown to. One worker only, but for size().
 class TaskFifo {
  public:
   TaskFifo() = default;
@@ -37,28 +36,38 @@ class TaskFifo {
   TaskFifo& operator=(const TaskFifo&) = delete;
 
   void push(TaskHeader* task) {
-    if (tail_ - head_ == slots_.size()) grow();
-    slots_[tail_++ & (slots_.size() - 1)] = task;
+    if (size() == slots_.size()) grow();
+    const std::size_t tail = tail_.load(std::memory_order_relaxed);
+    slots_[tail & (slots_.size() - 1)] = task;
+    tail_.store(tail + 1, std::memory_order_relaxed);
   }
   // nullptr: empty.
   [[nodiscard]] TaskHeader* pop() noexcept {
-    return empty() ? nullptr : slots_[head_++ & (slots_.size() - 1)];
+    if (empty()) return nullptr;
+    const std::size_t head = head_.load(std::memory_order_relaxed);
+    head_.store(head + 1, std::memory_order_relaxed);
+    return slots_[head & (slots_.size() - 1)];
   }
-  bool empty() const noexcept { return head_ == tail_; }
-  std::size_t size() const noexcept { return tail_ - head_; }
+  bool empty() const noexcept { return size() == 0; }
+  // For the metrics: any thread, and then a guess.
+  std::size_t size() const noexcept {
+    return tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_relaxed);
+  }
 
  private:
   void grow() {
     std::vector<TaskHeader*> larger(slots_.empty() ? 16 : 2 * slots_.size());
-    for (std::size_t i = head_; i != tail_; ++i) {
+    const std::size_t tail = tail_.load(std::memory_order_relaxed);
+    for (std::size_t i = head_.load(std::memory_order_relaxed); i != tail; ++i) {
       larger[i & (larger.size() - 1)] = slots_[i & (slots_.size() - 1)];
     }
     slots_ = std::move(larger);
   }
 
   std::vector<TaskHeader*> slots_;  // A power of two.
-  std::size_t head_ = 0;
-  std::size_t tail_ = 0;
+  // Relaxed everywhere: they are atomic only for size(), and order nothing.
+  std::atomic<std::size_t> head_{0};
+  std::atomic<std::size_t> tail_{0};
 };
 
 // What others have queued for one worker: a queue for each level, and one count for all of them, so that the worker
@@ -80,7 +89,8 @@ class HomeInbox {
     if (!queues_[level].enqueue(task)) fatal("out of memory: a task cannot be queued");
   }
   // A quick look: whoever must not miss a task uses pending(). Any thread.
-  bool maybe() const noexcept { return pending_.load(std::memory_order_relaxed) != 0; }
+  bool maybe() const noexcept { return size_hint() != 0; }
+  std::size_t size_hint() const noexcept { return pending_.load(std::memory_order_relaxed); }
   // Tasks in the inbox or on their way into it. Any thread.
   std::size_t pending() const noexcept {
     return pending_.load(std::memory_order_seq_cst);  // [INBOX]

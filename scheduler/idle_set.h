@@ -17,6 +17,13 @@
 // looks again. A searcher that finds work while it was the last one wakes another, for there may be more.
 //
 // A task that only one worker may run is published to that worker's own flag instead (take()), by the same rule.
+//
+// The watch. While a worker runs, it may get stuck in a task, with another task in its slot or nobody at the driver. So
+// while anybody is awake and anybody sleeps, one of the sleepers sleeps for a short time only and looks around: it has
+// the watch. It is set under mu_, as are the changes of who is awake, so there is no moment without:
+//
+//   sleep()      the worker takes the watch if nobody has it and a peer is awake (or it wants to linger)
+//   begin_run()  who goes from sleep to work lets go of it; if nobody has it then, a sleeper is woken to take it
 #pragma once
 
 #include <atomic>
@@ -24,6 +31,7 @@
 #include <memory>
 #include <vector>
 
+#include "skua/internal/atomic.h"
 #include "skua/internal/config.h"
 #include "skua/internal/mutex.h"
 
@@ -40,10 +48,17 @@ class IdleSet {
 
   // After publishing a task: the worker to wake, or kNobody. Who is returned counts as awake and searching.
   // Any thread.
-  [[nodiscard]] int take_sleeper() noexcept SKUA_EXCLUDES(mu_);
+  [[nodiscard]] int take_sleeper() noexcept SKUA_EXCLUDES(mu_) {
+    full_barrier();  // [SLEEP]
+    return take_sleeper_unordered();
+  }
   // The same without the full barrier, for a task whose publisher will come by again soon: a sleeper that goes to
   // sleep just now may be missed. Any thread.
-  [[nodiscard]] int take_sleeper_unordered() noexcept SKUA_EXCLUDES(mu_);
+  [[nodiscard]] int take_sleeper_unordered() noexcept SKUA_EXCLUDES(mu_) {
+    const std::uint32_t seen = state_.load(std::memory_order_relaxed);
+    if (SKUA_LIKELY(searching_of(seen) > 0 || awake_of(seen) == workers_)) return kNobody;
+    return pop_sleeper();
+  }
   // After publishing a task that only `worker` may run. True: it sleeps and is to be woken; it counts as awake, and
   // does not search. Any thread.
   [[nodiscard]] bool take(int worker) noexcept SKUA_EXCLUDES(mu_);
@@ -58,19 +73,27 @@ class IdleSet {
   [[nodiscard]] bool stop_search() noexcept;
 
   // Announces that `worker` goes to sleep, and ends its search if it was `searching`. Then look at all queues
-  // once more, see above. The worker itself.
-  void sleep(int worker, bool searching) noexcept SKUA_EXCLUDES(mu_);
+  // once more, see above. If `linger`, it keeps the watch, or takes it, though no peer is awake. The worker itself.
+  void sleep(int worker, bool searching, bool linger = false) noexcept SKUA_EXCLUDES(mu_);
   // `worker` is up again. True: it had been woken by take_sleeper(), so it counts as searching. False: it
   // woke by itself, or for a task of its own. The worker itself.
   [[nodiscard]] bool wake_up(int worker) noexcept SKUA_EXCLUDES(mu_);
 
+  // `worker` has the watch: it must not sleep long. It keeps it while it looks around. The worker itself.
+  bool has_watch(int worker) const noexcept {
+    return watch_.load(std::memory_order_relaxed) ==
+           worker;  // Changed by others only while it sleeps.
+  }
+  // `worker`, which was asleep, is about to run a task. Returns a worker to wake, which has the watch now, or kNobody.
+  // The worker itself.
+  [[nodiscard]] int begin_run(int worker) noexcept SKUA_EXCLUDES(mu_);
+
   const std::atomic<std::uint32_t>* word() const noexcept { return &state_; }
-  // What the word is while everybody is awake and nobody searches.
+  // What the word is while everybody is awake and nobody searches; and what it never is.
   std::uint32_t all_awake() const noexcept {
     return static_cast<std::uint32_t>(workers_) * kOneAwake;
   }
-
-  static constexpr std::uint32_t kImpossible = ~std::uint32_t{0};  // What the word never is.
+  static constexpr std::uint32_t kImpossible = ~std::uint32_t{0};
 
   int searching() const noexcept {
     return searching_of(state_.load(std::memory_order_relaxed));  // For tests and metrics.
@@ -89,16 +112,18 @@ class IdleSet {
   static int awake_of(std::uint32_t state) noexcept { return static_cast<int>(state >> 16); }
 
   Flag& flag(int worker) noexcept { return flags_[static_cast<std::size_t>(worker)]; }
-  int pop_sleeper() noexcept SKUA_EXCLUDES(mu_);
+  SKUA_NOINLINE int pop_sleeper() noexcept SKUA_EXCLUDES(mu_);
+  void wake_locked(std::vector<int>::iterator sleeper, bool to_search) noexcept SKUA_REQUIRES(mu_);
 
   // Constant after construction.
-  const int workers_;
   const std::unique_ptr<Flag[]> flags_;  // By worker.
+  const int workers_;
   // Any thread: awake << 16 | searching. Raised and lowered for sleep under mu_.
   alignas(kCacheLine) std::atomic<std::uint32_t> state_;
   // Guarded by mu_. The last to sleep is the first to be woken: its cache is the warmest.
   alignas(kCacheLine) Mutex mu_;
   std::vector<int> sleepers_ SKUA_GUARDED_BY(mu_);
+  std::atomic<int> watch_{kNobody};  // Written under mu_.
 };
 
 }  // namespace skua::internal

@@ -14,6 +14,7 @@
 #include "scheduler/home_queues.h"
 #include "scheduler/inject_queue.h"
 #include "scheduler/run_queue.h"
+#include "scheduler/slot.h"
 #include "scheduler/steal_order.h"
 #include "scheduler/worker_counters.h"
 #include "skua/internal/config.h"
@@ -27,8 +28,10 @@ namespace skua::internal {
 using Injectors = std::array<InjectQueue, kLevels>;
 
 struct alignas(kCacheLine) LocalQueues {
-  LocalQueues(Injectors& injectors, ForkGate& gate, std::uint32_t ring_capacity, std::uint64_t seed)
-      : access{InjectQueue::Access(injectors[0]), InjectQueue::Access(injectors[1]),
+  LocalQueues(int id, Injectors& injectors, ForkGate& gate, std::uint32_t ring_capacity,
+              std::uint64_t seed)
+      : worker(id),
+        access{InjectQueue::Access(injectors[0]), InjectQueue::Access(injectors[1]),
                InjectQueue::Access(injectors[2])},
         victims(seed),
         rings{RunQueue<>(ring_capacity), RunQueue<>(ring_capacity), RunQueue<>(ring_capacity)},
@@ -61,28 +64,35 @@ struct alignas(kCacheLine) LocalQueues {
     return next;
   }
 
-  // Notes that a task runs which may leave forks behind, and where they go.
+  // A task is about to run here, which may leave forks behind: says where they go.
   void begin_run(bool is_homed, Level level) noexcept {
     busy |= is_homed ? homed_bit(level) : shared_bit(level);
     core->forks = is_homed ? &homed_forks[level] : &forks[level];
   }
 
-  // Owner only.
+  static constexpr Level kNoLevel = kLevels;
+
+  // Constant after construction.
+  const int worker;
+  // What the worker runs tasks with. Set by Scheduler::attach().
   WorkerCore* core = nullptr;
-  TaskHeader* slot = nullptr;
+  // Owner only.
   std::uint32_t busy = 0;
-  int ticks_to_injector = 0;  // Until an injector comes before the own queues.
-  Level slot_level = kNormalLevel;
+  int ticks_to_injector = 0;           // Until an injector comes before the own queues.
+  Level slot_level = kNoLevel;         // Of the task put into the slot; it may have been stolen.
   Level injector_turn = kNormalLevel;  // The level that is looked at first when that is so.
   std::uint8_t homed_turn = 0;         // By level: the homed tasks come before the ring.
   bool injector_before_high = false;   // The injector's kHigh tasks come before the own ones.
   bool searching = false;
   std::array<std::uint8_t, kLevels> slot_streak{};
+  // Owner writes, any thread reads.
+  std::atomic<std::uint32_t> tick{0};
+  // The owner, and a thief of the slot.
+  Slot slot;
+  // Owner only.
   std::array<InjectQueue::Access, kLevels> access;
   StealOrder victims;
   std::array<TaskFifo, kLevels> homed;
-  // Owner writes, any thread reads.
-  std::atomic<std::uint32_t> tick{0};
   // Any thread.
   std::array<RunQueue<>, kLevels> rings;
   HomeInbox inbox;

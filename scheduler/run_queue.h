@@ -55,38 +55,18 @@ class RunQueue {
   // Appends `task`. If the ring is full, gives its younger half and `task` to `overflow`, a callable that
   // takes a std::span<TaskHeader*>; if it is full because a thief is still copying, `task` alone. Owner only.
   template <typename Overflow>
-  void push(TaskHeader* task, Overflow&& overflow) {
+  SKUA_ALWAYS_INLINE void push(TaskHeader* task, Overflow&& overflow) {
     const std::uint32_t tail = tail_.load(std::memory_order_relaxed);  // Ours alone to write.
-    std::uint64_t head = head_.load(std::memory_order_acquire);        // [RING-CLAIM]
-    for (;;) {
-      const std::uint32_t steal = steal_of(head);
-      const std::uint32_t real = real_of(head);
-      if (tail - steal <= mask_) {
-        slots_[tail & mask_] = task;
-        tail_.store(tail + 1, std::memory_order_release);  // [RING-PUSH]
-        return;
-      }
-      if (steal != real) {
-        overflow(std::span<TaskHeader*>(&task, 1));
-        return;
-      }
-      // Claims the whole ring, then gives the older half back by moving the tail over it: its slots are the
-      // next ones. What came in last goes to the injector, where tasks taken from it do not return to.
-      if (head_.compare_exchange_weak(head, pack(tail, tail), std::memory_order_acq_rel,
-                                      std::memory_order_acquire)) {
-        std::array<TaskHeader*, kHalf + 1> batch;
-        const std::uint32_t half = capacity() / 2;
-        for (std::uint32_t i = 0; i < half; ++i) batch[i] = slots_[(tail + half + i) & mask_];
-        batch[half] = task;
-        tail_.store(tail + half, std::memory_order_release);  // [RING-PUSH]
-        overflow(std::span<TaskHeader*>(batch).first(half + 1));
-        return;
-      }
+    const std::uint64_t head = head_.load(std::memory_order_acquire);  // [RING-CLAIM]
+    if (SKUA_LIKELY(tail - steal_of(head) <= mask_)) {
+      append(task, tail);
+    } else {
+      push_full(task, tail, overflow);
     }
   }
 
   // Removes the oldest task; nullptr if there is none. Owner only.
-  [[nodiscard]] TaskHeader* pop() noexcept {
+  [[nodiscard]] SKUA_ALWAYS_INLINE TaskHeader* pop() noexcept {
     const std::uint32_t tail = tail_.load(std::memory_order_relaxed);
     // Relaxed: what the owner pops, the owner has pushed.
     std::uint64_t head = head_.load(std::memory_order_relaxed);
@@ -169,6 +149,38 @@ class RunQueue {
   }
   static constexpr std::uint32_t real_of(std::uint64_t head) noexcept {
     return static_cast<std::uint32_t>(head);
+  }
+
+  SKUA_ALWAYS_INLINE void append(TaskHeader* task, std::uint32_t tail) noexcept {
+    slots_[tail & mask_] = task;
+    tail_.store(tail + 1, std::memory_order_release);  // [RING-PUSH]
+  }
+
+  template <typename Overflow>
+  SKUA_COLD void push_full(TaskHeader* task, std::uint32_t tail, Overflow& overflow) {
+    std::uint64_t head = head_.load(std::memory_order_acquire);  // [RING-CLAIM]
+    for (;;) {
+      if (tail - steal_of(head) <= mask_) {
+        append(task, tail);
+        return;
+      }
+      if (steal_of(head) != real_of(head)) {
+        overflow(std::span<TaskHeader*>(&task, 1));
+        return;
+      }
+      // Claims the whole ring, then gives the older half back by moving the tail over it: its slots are the
+      // next ones. What came in last goes to the injector, where tasks taken from it do not return to.
+      if (head_.compare_exchange_weak(head, pack(tail, tail), std::memory_order_acq_rel,
+                                      std::memory_order_acquire)) {
+        std::array<TaskHeader*, kHalf + 1> batch;
+        const std::uint32_t half = capacity() / 2;
+        for (std::uint32_t i = 0; i < half; ++i) batch[i] = slots_[(tail + half + i) & mask_];
+        batch[half] = task;
+        tail_.store(tail + half, std::memory_order_release);  // [RING-PUSH]
+        overflow(std::span<TaskHeader*>(batch).first(half + 1));
+        return;
+      }
+    }
   }
 
   // Any thread.

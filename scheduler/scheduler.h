@@ -20,12 +20,15 @@
 // Why 61: Go's and Tokio's constant; a prime, so that it does not beat with patterns of the load.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "scheduler/idle_set.h"
 #include "scheduler/local_queues.h"
+#include "scheduler/slot.h"
 #include "skua/internal/config.h"
 #include "skua/internal/fork.h"
 #include "skua/internal/task_header.h"
@@ -43,6 +46,7 @@ enum class Source : std::uint8_t {
   kFork,      // The next child of a fork of this worker.
   kInjector,  // An injector, because the worker's own queues of the level were empty.
   kPeer,
+  kPeersSlot,  // The slot of a peer that is stuck in a task.
 };
 
 // What a look has found.
@@ -68,9 +72,18 @@ struct SchedulerTuning {
       61;                 // Ticks between two looks at the injectors before the own queues.
   int slot_runs_max = 3;  // Runs in a row from the slot while a ring waits. Tokio's cap.
   std::uint32_t ring_capacity = 256;  // A power of two, 2 to 256.
-  std::uint64_t seed = 0;             // Of the choice of victims.
-  // A full barrier on all threads of the process, nullptr if there is none; see ForkGate.
-  void (*process_barrier)() noexcept = nullptr;
+  // A worker that has not ticked for so long is stuck in a task, and what stands in its slot may be stolen.
+  std::int64_t stuck_after_ns = 1'000'000;
+  // Makes every running thread of the process pass a full barrier; nullptr: there is no such means.
+  SlotGate::Barrier barrier = nullptr;
+  std::uint64_t seed = 0;  // Of the choice of victims.
+};
+
+// What the look of the watch has found.
+struct LateLook {
+  Found found;
+  bool peers_ran = false;   // Some peer has ticked since the last look.
+  bool slot_waits = false;  // A task stands in the slot of a peer that may be stuck.
 };
 
 class Scheduler {
@@ -79,88 +92,201 @@ class Scheduler {
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
 
-  // `core` belongs to the worker, and is what it runs tasks with. Once for each worker, before it looks for tasks.
+  // What a worker passes to the functions below that are its own.
+  LocalQueues& queues(int worker) noexcept { return *locals_[static_cast<std::size_t>(worker)]; }
+  const LocalQueues& queues(int worker) const noexcept {
+    return *locals_[static_cast<std::size_t>(worker)];
+  }
+
+  // `core` is what the worker runs tasks with. Once for each worker, before it looks for tasks.
   void attach(int worker, WorkerCore& core) noexcept;
 
   // --- Publishing. Each returns the worker that the caller must unpark, or IdleSet::kNobody. ---
   //
   // `level` is that of the run to come. A homed task goes to its home, whatever the function.
 
-  // A task that was spawned or woken on `worker`: into the slot; what stood there goes to its ring. The worker
-  // itself.
-  [[nodiscard]] int push_slot(int worker, TaskHeader* task, Level level) noexcept;
-  // To the end of `worker`'s ring. The worker itself.
-  [[nodiscard]] int push_ring(int worker, TaskHeader* task, Level level) noexcept;
+  // A task that was spawned or woken on a worker: into its slot; what stood there goes to its ring. The worker itself.
+  [[nodiscard]] int push_slot(LocalQueues& self, TaskHeader* task, Level level) noexcept {
+    if (SKUA_UNLIKELY(task->root->home >= 0 || tuning_.policy != QueuePolicy::kWorkStealing)) {
+      return push_by_policy(self, task, level);
+    }
+    // Wakes nobody for a task in an empty slot: this worker is about to run it, and waking for each would cost
+    // more than it gains (tokio#8065).
+    return fill_slot(self, task, level) ? idle_.take_sleeper() : IdleSet::kNobody;
+  }
+  // To the end of the worker's ring. The worker itself.
+  [[nodiscard]] int push_ring(LocalQueues& self, TaskHeader* task, Level level) noexcept {
+    if (SKUA_UNLIKELY(task->root->home >= 0 || !steals_)) return push_by_policy(self, task, level);
+    append(self, task, level);
+    return idle_.take_sleeper();
+  }
   // The same for a task that has yielded: wakes a peer only if others wait in the ring, and may miss one that is
   // falling asleep; the next yield, or the watch, makes that good. The worker itself.
-  [[nodiscard]] int push_yielded(int worker, TaskHeader* task, Level level) noexcept;
+  [[nodiscard]] int push_yielded(LocalQueues& self, TaskHeader* task, Level level) noexcept {
+    WorkerCounters::add(self.counters.yields);
+    if (SKUA_UNLIKELY(task->root->home >= 0 || !steals_))
+      return push_yielded_by_policy(self, task, level);
+    const bool alone = self.rings[level].empty();
+    append(self, task, level);
+    return alone ? IdleSet::kNobody : idle_.take_sleeper_unordered();
+  }
   // A fork was put on the worker's deque while the idle word said that not all are at work. The worker itself.
-  [[nodiscard]] int fork_pushed(int worker) noexcept;
-  // Any thread, on the way of threads that are no workers.
+  [[nodiscard]] int fork_pushed(const LocalQueues& self) noexcept;
+  // On the way of threads that are no workers. Any thread.
   [[nodiscard]] int push_injector(TaskHeader* task, Level level) noexcept;
 
   // --- Looking. The worker itself. ---
 
   // The next task from the worker's own queues or the injectors. Counts a tick. `budget_left` is what the last run
   // has left of its coop budget.
-  [[nodiscard]] Found next(int worker, std::int32_t budget_left) noexcept;
-  // `worker` is about to run what was found. Forks go to its deque of that level.
-  void begin_run(int worker, const Found& found) noexcept {
-    local(worker).begin_run(found.task->root->home >= 0, found.level);
+  [[nodiscard]] Found next(LocalQueues& self, std::int32_t budget_left) noexcept {
+    const std::uint32_t tick = self.count_tick();
+    --self.ticks_to_injector;
+    // With kNormal tasks alone there is one slot and one ring to look at.
+    if (SKUA_LIKELY(self.busy == LocalQueues::shared_bit(kNormalLevel) &&
+                    self.ticks_to_injector > 0 && !is_owed_to_low(tick) &&
+                    injectors_[kHighLevel].size_hint() == 0 && !self.inbox.maybe())) {
+      if (const Found found = from_own(self, kNormalLevel, budget_left)) return found;
+    }
+    return next_by_level(self, budget_left);
   }
-  // Counts a tick without a look, for a tree of forks that has used up its budget. True if nothing else waits for
-  // `worker`: it may go on.
-  [[nodiscard]] bool may_go_on(int worker) noexcept;
+  // Counts a tick without a look, for a tree of forks that has used up its budget. True if nothing else waits for the
+  // worker: it may go on.
+  [[nodiscard]] bool may_go_on(LocalQueues& self) noexcept;
   // A task from a peer, or from an injector once more. Searches, if the limit of searchers allows or the
   // worker was woken to. Whoever calls must end the search (end_search) or sleep.
-  [[nodiscard]] Found steal(int worker) noexcept;
-  // `worker` has found a task. If it searched and was the last one, returns a worker to unpark.
-  [[nodiscard]] int end_search(int worker) noexcept;
+  [[nodiscard]] Found steal(LocalQueues& self) noexcept;
+  // The worker has found a task. If it searched and was the last one, returns a worker to unpark.
+  [[nodiscard]] int end_search(LocalQueues& self) noexcept {
+    return SKUA_LIKELY(!self.searching) ? IdleSet::kNobody : stop_search(self);
+  }
 
   // --- Sleeping. The worker itself. ---
 
-  // Announces sleep. False: there is work after all, and `worker` is awake and may look again.
-  [[nodiscard]] bool announce_sleep(int worker) noexcept;
+  // Announces sleep. False: there is work after all, and the worker is awake and may look again. `linger`: see
+  // IdleSet::sleep().
+  [[nodiscard]] bool announce_sleep(LocalQueues& self, bool linger = false) noexcept;
   // Up again, after announce_sleep() returned true.
-  void wake_up(int worker) noexcept;
+  void wake_up(LocalQueues& self) noexcept;
+
+  // The worker has the watch: it sleeps for a short time only, then looks late if it finds nothing else.
+  bool has_watch(const LocalQueues& self) const noexcept { return idle_.has_watch(self.worker); }
+  // Looks for peers that are stuck in a task, and for what they have in their slots. Requires: has_watch().
+  [[nodiscard]] LateLook look_late(LocalQueues& self, std::int64_t now_ns) noexcept;
+  // The worker was asleep and is about to run a task. Returns a worker to unpark, so that somebody has the watch.
+  [[nodiscard]] int begin_run(LocalQueues& self) noexcept { return idle_.begin_run(self.worker); }
 
   // --- Any thread. ---
 
   QueuePolicy policy() const noexcept { return tuning_.policy; }
   int workers() const noexcept { return tuning_.workers; }
-  std::uint32_t tick(int worker) const noexcept {
-    return local(worker).tick.load(std::memory_order_relaxed);
-  }
-  WorkerCounters& counters(int worker) noexcept { return local(worker).counters; }
-  const WorkerCounters& counters(int worker) const noexcept { return local(worker).counters; }
+  WorkerCounters& counters(int worker) noexcept { return queues(worker).counters; }
+  const WorkerCounters& counters(int worker) const noexcept { return queues(worker).counters; }
   std::size_t injector_depth(Level level) const noexcept { return injectors_[level].size_hint(); }
   std::uint32_t ring_depth(int worker, Level level) const noexcept {
-    return local(worker).rings[level].size();
+    return queues(worker).rings[level].size();
   }
   const IdleSet& idle() const noexcept { return idle_; }
 
  private:
   static constexpr std::size_t kInjectorBatchMax = 128;
+  static constexpr Level kNoLevel = LocalQueues::kNoLevel;
 
-  LocalQueues& local(int worker) noexcept { return *locals_[static_cast<std::size_t>(worker)]; }
-  const LocalQueues& local(int worker) const noexcept {
-    return *locals_[static_cast<std::size_t>(worker)];
+  // When the watch saw a worker tick for the last time.
+  struct LastTick {
+    std::uint32_t tick = 0;
+    std::int64_t since_ns = 0;
+  };
+
+  // The level that a tick is owed to: it comes first then, whatever the others have. 1 tick in 8 goes to kNormal, 1
+  // in 32 to kLow, never the same one.
+  static constexpr bool is_owed_to_low(std::uint32_t tick) noexcept { return tick % 32 == 7; }
+  static constexpr Level owed_level(std::uint32_t tick) noexcept {
+    if (tick % 8 == 3) return kNormalLevel;
+    return is_owed_to_low(tick) ? kLowLevel : kNoLevel;
   }
-  int push_by_policy(int worker, TaskHeader* task, Level level) noexcept;
-  int push_homed(int worker, TaskHeader* task, Level level) noexcept;
-  TaskHeader* fill_slot(LocalQueues& local, TaskHeader* task, Level level) noexcept;
-  void append(LocalQueues& local, TaskHeader* task, Level level) noexcept;
-  Found next_by_level(LocalQueues& local, std::int32_t budget_left) noexcept;
-  Found from_level(LocalQueues& local, Level level, std::int32_t budget_left) noexcept;
-  Found from_own(LocalQueues& local, Level level, std::int32_t budget_left) noexcept;
-  Found injectors_turn(LocalQueues& local, Level owed) noexcept;
-  Found one_from_injector(LocalQueues& local, Level level, Source source) noexcept;
-  Found batch_from_injector(LocalQueues& local, Level level) noexcept;
-  Found from_peers(LocalQueues& local, int worker) noexcept;
-  Found from_own_forks(LocalQueues& local, Level level) noexcept;
-  Found from_peers_forks(LocalQueues& local, int worker, int start, Level level) noexcept;
-  Found take_fork(LocalQueues& local, ForkRecord* fork, ForkDeque& deque, Level level,
+
+  // Forks wait behind the ring, where a tree that has used up its budget stands too, so that it goes on depth first.
+  // But not for ever: the newest one comes first once in 16 ticks, and each 64th of these turns goes to the oldest.
+  static constexpr bool is_forks_turn(std::uint32_t tick) noexcept { return tick % 16 == 9; }
+  static constexpr bool is_oldest_forks_turn(std::uint32_t tick) noexcept {
+    return tick % 1024 == 9;
+  }
+
+  // To the end of the worker's own queue for it.
+  SKUA_ALWAYS_INLINE void append(LocalQueues& self, TaskHeader* task, Level level) noexcept {
+    if (SKUA_UNLIKELY(task->root->home >= 0)) {
+      self.fill_homed(task, level);
+      return;
+    }
+    self.busy |= LocalQueues::shared_bit(level);
+    self.rings[level].push(
+        task, [&](std::span<TaskHeader*> batch) noexcept { overflow(self, level, batch); });
+  }
+  // Returns true if a task was displaced from the slot, and is in its ring now.
+  SKUA_ALWAYS_INLINE bool fill_slot(LocalQueues& self, TaskHeader* task, Level level) noexcept {
+    const SlotEntry displaced = self.slot.exchange(SlotEntry(task, level), gate_);
+    self.slot_level = level;
+    self.busy |= LocalQueues::shared_bit(level);
+    if (displaced.task() == nullptr) return false;
+    append(self, displaced.task(), displaced.level());
+    return true;
+  }
+  // nullptr: it was stolen.
+  SKUA_ALWAYS_INLINE TaskHeader* empty_slot(LocalQueues& self) noexcept {
+    self.slot_level = kNoLevel;
+    return self.slot.exchange(SlotEntry(), gate_).task();
+  }
+
+  // The worker's own queues of a level.
+  SKUA_ALWAYS_INLINE Found from_own(LocalQueues& self, Level level,
+                                    std::int32_t budget_left) noexcept {
+    if (self.slot_level == level) {
+      if (const Found found = from_slot(self, level, budget_left)) return found;
+    }
+    self.slot_streak[level] = 0;
+    if (SKUA_UNLIKELY(is_forks_turn(self.tick.load(std::memory_order_relaxed)))) {
+      if (const Found found = from_own_forks(self, level)) return found;
+    }
+    if (SKUA_UNLIKELY((self.busy & LocalQueues::homed_bit(level)) != 0)) {
+      return from_ring_or_homed(self, level);
+    }
+    if (TaskHeader* const task = self.rings[level].pop()) return {task, Source::kRing, level};
+    if (const Found found = from_own_forks(self, level)) return found;
+    self.busy &= ~LocalQueues::shared_bit(level);
+    return {};
+  }
+  SKUA_ALWAYS_INLINE Found from_slot(LocalQueues& self, Level level,
+                                     std::int32_t budget_left) noexcept {
+    TaskHeader* const task = empty_slot(self);
+    if (SKUA_UNLIKELY(task == nullptr)) return {};
+    if (SKUA_LIKELY(self.slot_streak[level] < tuning_.slot_runs_max && budget_left > 0)) {
+      ++self.slot_streak[level];
+      WorkerCounters::add(self.counters.slot_runs);
+      return {task, Source::kSlot, level};
+    }
+    // Two tasks that wake each other must not keep the others waiting: the slot goes to the end of the line.
+    append(self, task, level);
+    return {};
+  }
+
+  Found from_own_forks(LocalQueues& self, Level level) noexcept;
+  Found from_peers_forks(LocalQueues& self, int start, Level level) noexcept;
+  Found take_fork(LocalQueues& self, ForkRecord* fork, ForkDeque& deque, Level level,
                   Source source) noexcept;
+  int push_by_policy(LocalQueues& self, TaskHeader* task, Level level) noexcept;
+  int push_yielded_by_policy(LocalQueues& self, TaskHeader* task, Level level) noexcept;
+  int push_home(TaskHeader* task, Level level) noexcept;
+  void overflow(LocalQueues& self, Level level, std::span<TaskHeader*> batch) noexcept;
+  Found next_by_level(LocalQueues& self, std::int32_t budget_left) noexcept;
+  Found from_level(LocalQueues& self, Level level, std::int32_t budget_left) noexcept;
+  Found from_ring_or_homed(LocalQueues& self, Level level) noexcept;
+  Found from_injectors_in_turn(LocalQueues& self, Level owed) noexcept;
+  Found from_injector(LocalQueues& self, Level level) noexcept;
+  Found one_from_injector(LocalQueues& self, Level level, Source source) noexcept;
+  Found batch_from_injector(LocalQueues& self, Level level) noexcept;
+  Found from_peers(LocalQueues& self) noexcept;
+  int stop_search(LocalQueues& self) noexcept;
   bool any_work(const LocalQueues& self) const noexcept;
 
   // Constant after construction.
@@ -168,10 +294,13 @@ class Scheduler {
   const bool steals_;        // Rings are in use, and are stolen from.
   const bool steals_forks_;  // Forks are.
   // Any thread.
+  SlotGate gate_;
   Injectors injectors_;
   IdleSet idle_;
   ForkGate fork_gate_;
   std::vector<std::unique_ptr<LocalQueues>> locals_;
+  // By worker. Whoever has the watch, which is passed on under IdleSet's lock.
+  std::vector<LastTick> last_ticks_;
 };
 
 }  // namespace skua::internal

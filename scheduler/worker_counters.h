@@ -18,6 +18,8 @@ struct WorkerCounters {
   Counter steal_attempts{0};  // Looks at one ring of a peer.
   Counter steals{0};          // Successful ones.
   Counter stolen{0};          // Tasks.
+  Counter late_steals{0};     // From the slot of a peer that was stuck.
+  Counter watch_looks{0};     // Looks around while it had the watch.
   Counter overflows{0};       // Batches given to the injector.
   Counter parks{0};
   Counter driver_waits{0};

@@ -26,10 +26,17 @@ class Parker {
   Parker(const Parker&) = delete;
   Parker& operator=(const Parker&) = delete;
 
-  // Sleeps until unpark(); returns at once if that came first. Owner only.
-  void park_on_futex() noexcept {
+  // Sleeps until unpark() or until `deadline_ns` (CLOCK_MONOTONIC; INT64_MAX: none); returns at once if unpark() came
+  // first. Owner only.
+  void park_on_futex_until(std::int64_t deadline_ns) noexcept {
     if (!begin(kFutex)) return;
-    while (state_.load(std::memory_order_acquire) == kFutex) futex_wait(&state_, kFutex);
+    while (state_.load(std::memory_order_acquire) == kFutex) {
+      if (deadline_ns == INT64_MAX) {
+        futex_wait(&state_, kFutex);
+      } else if (!futex_wait_until(&state_, kFutex, deadline_ns)) {
+        break;
+      }
+    }
     end();
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "workers/worker.h"
 
+#include <algorithm>
 #include <string>
 
 #include "io_driver/driver.h"
@@ -10,6 +11,14 @@
 
 namespace skua::internal {
 namespace {
+
+// How often the watch looks around: less often while there is nothing to do for it. With the time a worker may be stuck
+// unnoticed (SchedulerTuning::stuck_after_ns) this keeps what waits for it below 5 ms.
+constexpr std::int64_t kWatchMinNs = 1'000'000;
+constexpr std::int64_t kWatchMaxNs = 4'000'000;
+// Looks for which the watch goes on when no peer is awake any more: else each event that an idle runtime hears would
+// have to wake a second worker, to watch the first.
+constexpr int kLingerLooks = 3;
 
 thread_local constinit Worker* worker_of_thread = nullptr;
 
@@ -31,7 +40,10 @@ WorkerCore& require_worker_core(const char* operation) noexcept {
 }
 
 Worker::Worker(WorkerSet& set, int id)
-    : set_(set), id_(id), timers_(now_ns(), &WorkerSet::earlier_deadline, &set) {
+    : set_(set),
+      queues_(set.scheduler_.queues(id)),
+      watch_ns_(kWatchMinNs),
+      timers_(now_ns(), &WorkerSet::earlier_deadline, &set) {
   index = static_cast<std::int16_t>(id);
   executor = &set;
 }
@@ -56,24 +68,36 @@ void Worker::uninstall() noexcept {
   worker_of_thread = nullptr;
 }
 
-void Worker::run(const Found& found) noexcept {
+SKUA_ALWAYS_INLINE void Worker::run(const Found& found, bool draining) noexcept {
   TaskHeader* const task = found.task;
-  set_.unpark(set_.scheduler_.end_search(id_));
-  WorkerCounters::add(set_.scheduler_.counters(id_).runs);
+  set_.unpark(set_.scheduler_.end_search(queues_));
+  if (SKUA_UNLIKELY(has_slept_)) leave_sleep();
+  WorkerCounters::add(queues_.counters.runs);
   // A task in the slot inherits the time slice of the one that has put it there.
   if (found.source != Source::kSlot) budget = kRunBudget;
   level = found.level;
   own_level = task->root->level;
-  set_.scheduler_.begin_run(id_, found);
+  queues_.begin_run(task->root->home >= 0, found.level);
+  const bool timed = sampler_.begin_run(task);
   task->worker = this;
-  if (SKUA_UNLIKELY(set_.phase() == WorkerSet::Phase::kDraining)) {
-    task->run_draining();
+  if (SKUA_UNLIKELY(timed || draining)) {
+    run_timed(task, draining);
   } else {
     task->run();
   }
   // *task may be gone.
   level = kLowLevel;
   own_level = kNormalLevel;
+}
+
+SKUA_NOINLINE void Worker::run_timed(TaskHeader* task, bool draining) noexcept {
+  const std::int64_t begin_ns = now_ns();
+  if (draining) {
+    task->run_draining();
+  } else {
+    task->run();
+  }
+  sampler_.end_run(now_ns() - begin_ns);
 }
 
 // True if a task became ready.
@@ -90,43 +114,70 @@ bool Worker::look_at_events() noexcept {
 }
 
 Turn Worker::turn(Source& source) noexcept {
-  source = Source::kNone;
   Scheduler& scheduler = set_.scheduler_;
+  // The drain begins when no worker is within a turn, so this holds until the end of it.
   const WorkerSet::Phase phase = set_.phase();
-  if (SKUA_UNLIKELY(phase == WorkerSet::Phase::kStopping)) {
-    set_.unpark(scheduler.end_search(id_));
+  if (SKUA_UNLIKELY(phase == WorkerSet::Phase::kStopping || phase == WorkerSet::Phase::kStopped)) {
+    source = Source::kNone;
+    set_.unpark(scheduler.end_search(queues_));
+    if (phase == WorkerSet::Phase::kStopped) return Turn::kStopped;
     set_.arrive_at_drain();
     return Turn::kPolled;
   }
-  if (SKUA_UNLIKELY(phase == WorkerSet::Phase::kStopped)) {
-    set_.unpark(scheduler.end_search(id_));
-    return Turn::kStopped;
-  }
-  if (--turns_to_events_ <= 0) {
+  if (SKUA_UNLIKELY(--turns_to_events_ <= 0)) {
     turns_to_events_ = set_.options_.event_interval;
     look_at_events();
   }
-  Found found = scheduler.next(id_, budget);
-  if (!found) found = scheduler.steal(id_);
-  if (found) {
-    source = found.source;
-    run(found);
-    return Turn::kRan;
+  const Found found = scheduler.next(queues_, budget);
+  if (SKUA_UNLIKELY(!found)) return turn_without_task(source);
+  source = found.source;
+  run(found, phase == WorkerSet::Phase::kDraining);
+  return Turn::kRan;
+}
+
+SKUA_NOINLINE Turn Worker::turn_without_task(Source& source) noexcept {
+  Scheduler& scheduler = set_.scheduler_;
+  Found found = scheduler.steal(queues_);
+  if (!found) {
+    source = Source::kNone;
+    if (look_at_events()) return Turn::kPolled;
+    if (has_slept_ && scheduler.has_watch(queues_)) found = look_late();
   }
-  if (look_at_events()) return Turn::kPolled;
-  return park();
+  if (!found) return park();
+  source = found.source;
+  run(found, set_.phase() == WorkerSet::Phase::kDraining);
+  return Turn::kRan;
+}
+
+// --- Sleeping -----------------------------------------------------------------------------------
+
+Found Worker::look_late() noexcept {
+  const LateLook look = set_.scheduler_.look_late(queues_, now_ns());
+  linger_ = look.peers_ran ? kLingerLooks : linger_ - 1;
+  watch_ns_ = look.slot_waits ? kWatchMinNs : std::min(2 * watch_ns_, kWatchMaxNs);
+  return look.found;
+}
+
+// From sleep to work: this worker may get stuck in what it runs now, so somebody has to have the watch.
+SKUA_NOINLINE void Worker::leave_sleep() noexcept {
+  has_slept_ = false;
+  linger_ = 0;
+  watch_ns_ = kWatchMinNs;
+  set_.unpark(set_.scheduler_.begin_run(queues_));
 }
 
 Turn Worker::park() noexcept {
   Scheduler& scheduler = set_.scheduler_;
   Driver& driver = *set_.driver_;
-  if (!scheduler.announce_sleep(id_)) return Turn::kPolled;
-  WorkerCounters& counters = scheduler.counters(id_);
+  if (!scheduler.announce_sleep(queues_, linger_ > 0)) return Turn::kPolled;
+  has_slept_ = true;
+  WorkerCounters& counters = queues_.counters;
   WorkerCounters::add(counters.parks);
+  const std::int64_t limit_ns = scheduler.has_watch(queues_) ? now_ns() + watch_ns_ : INT64_MAX;
   if (driver.try_hold()) {
     if (parker_.begin_driver()) {
       WorkerCounters::add(counters.driver_waits);
-      const std::int64_t deadline_ns = set_.earliest_deadline();
+      const std::int64_t deadline_ns = std::min(set_.earliest_deadline(), limit_ns);
       driver.announce_wait(deadline_ns);
       // [DRIVER-WAKE] Whoever has unparked this worker, added an earlier timer or asked for the end since
       // then, interrupts the wait; what came before is seen here.
@@ -135,17 +186,18 @@ Turn Worker::park() noexcept {
         driver.cancel_wait();
         driver.poll();
       } else {
-        driver.wait(id_, now_ns());
+        driver.wait(index, now_ns());
       }
       parker_.end();
     }
     driver.release();
-    scheduler.wake_up(id_);
+    scheduler.wake_up(queues_);
     set_.fire_timers(now_ns());
   } else {
-    // Another worker holds the driver: it sleeps there, or will when it has run out of work.
-    parker_.park_on_futex();
-    scheduler.wake_up(id_);
+    // Another worker holds the driver: it sleeps there, or will when it has run out of work. If it gets stuck
+    // before, the one that has the watch takes the driver.
+    parker_.park_on_futex_until(limit_ns);
+    scheduler.wake_up(queues_);
   }
   return Turn::kParked;
 }

@@ -11,9 +11,11 @@
 #include "scheduler/scheduler.h"
 #include "skua/internal/executor.h"
 #include "skua/internal/worker_core.h"
+#include "skua/metrics.h"
 #include "time/timer_queue.h"
 #include "workers/parker.h"
 #include "workers/registry.h"
+#include "workers/sampler.h"
 
 namespace skua::internal {
 
@@ -41,18 +43,30 @@ class Worker : public WorkerCore {
   void install() noexcept;
   void uninstall() noexcept;
 
+  // For the metrics. Any thread.
+  DurationHistogram run_time() const noexcept { return sampler_.run_time.snapshot(); }
+  DurationHistogram scheduling_delay() const noexcept { return sampler_.delay.snapshot(); }
+
  private:
   friend WorkerSet;
 
-  void run(const Found& found) noexcept;
+  void run(const Found& found, bool draining) noexcept;
+  void run_timed(TaskHeader* task, bool draining) noexcept;
   bool look_at_events() noexcept;
+  Turn turn_without_task(Source& source) noexcept;
+  Found look_late() noexcept;
+  void leave_sleep() noexcept;
   Turn park() noexcept;
 
   // Constant after construction.
   WorkerSet& set_;
-  const int id_;
+  LocalQueues& queues_;
   // Owner only.
-  int turns_to_events_ = 1;  // Until the next look at the driver and the timers.
+  int turns_to_events_ = 1;    // Until the next look at the driver and the timers.
+  bool has_slept_ = false;     // Since the last run.
+  int linger_ = 0;             // Looks for which the watch stays though no peer is awake.
+  std::int64_t watch_ns_ = 0;  // Between two looks of the watch.
+  Sampler sampler_{*this};     // Its histograms: any thread.
   Registry::Local registry_;
   // What the thread was before: a blocking job may run a current-thread runtime.
   Executor* outer_executor_ = nullptr;

@@ -32,12 +32,13 @@ absl::StatusOr<std::unique_ptr<WorkerSet>> WorkerSet::create(WorkerSetOptions op
 WorkerSet::WorkerSet(WorkerSetOptions options, std::unique_ptr<Driver> driver)
     : options_(std::move(options)),
       driver_(std::move(driver)),
-      scheduler_({.workers = options_.workers,
-                  .policy = options_.policy,
-                  .global_queue_interval = options_.global_queue_interval,
-                  .ring_capacity = options_.ring_capacity,
-                  .seed = static_cast<std::uint64_t>(now_ns()),
-                  .process_barrier = process_barrier()}) {
+      scheduler_(
+          {.workers = options_.workers,
+           .policy = options_.policy,
+           .global_queue_interval = options_.global_queue_interval,
+           .ring_capacity = options_.ring_capacity,
+           .barrier = options_.use_membarrier && membarrier_available() ? &membarrier : nullptr,
+           .seed = static_cast<std::uint64_t>(now_ns())}) {
   SKUA_REQUIRE(options_.event_interval >= 1, options_.event_interval);
   for (int i = 0; i < options_.workers; ++i) {
     workers_.push_back(std::make_unique<Worker>(*this, i));
@@ -74,7 +75,7 @@ absl::Status WorkerSet::start() {
 
 void WorkerSet::thread_main(Worker& worker) noexcept {
   // The kernel's limit is 15 characters.
-  const std::string name = options_.thread_name.substr(0, 11) + "-" + std::to_string(worker.id_);
+  const std::string name = options_.thread_name.substr(0, 11) + "-" + std::to_string(worker.index);
   pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
   worker.install();
   Source source;
@@ -189,10 +190,9 @@ Worker* WorkerSet::current_worker() const noexcept {
   return worker != nullptr && &worker->set_ == this ? worker : nullptr;
 }
 
-void WorkerSet::unpark(int worker) noexcept {
-  if (SKUA_LIKELY(worker == IdleSet::kNobody)) return;
+void WorkerSet::unpark_worker(int worker) noexcept {
   if (Worker* const self = current_worker()) {
-    WorkerCounters::add(scheduler_.counters(self->id_).wakes);
+    WorkerCounters::add(self->queues_.counters.wakes);
   }
   workers_[static_cast<std::size_t>(worker)]->parker_.unpark(*driver_);
 }
@@ -226,24 +226,29 @@ void WorkerSet::wait_for_visitors() noexcept {
 void WorkerSet::schedule(TaskHeader* task) noexcept {
   SKUA_DCHECK(task->root->level < kLevels, task->root->level);
   if (Worker* const worker = current_worker()) {
-    unpark(scheduler_.push_slot(worker->id_, task, std::min(task->root->level, worker->level)));
+    worker->sampler_.queued(task);
+    unpark(scheduler_.push_slot(worker->queues_, task, std::min(task->root->level, worker->level)));
   } else {
     push_from_outside(task);
   }
 }
 
 void WorkerSet::schedule_yielded(TaskHeader* task) noexcept {
-  unpark(scheduler_.push_yielded(current_worker()->id_, task, task->root->level));
+  Worker* const worker = current_worker();
+  worker->sampler_.queued(task);
+  unpark(scheduler_.push_yielded(worker->queues_, task, task->root->level));
 }
 
-void WorkerSet::fork_pushed() noexcept { unpark(scheduler_.fork_pushed(current_worker()->id_)); }
+void WorkerSet::fork_pushed() noexcept {
+  unpark(scheduler_.fork_pushed(current_worker()->queues_));
+}
 
 bool WorkerSet::may_go_on() noexcept {
   Worker& worker = *current_worker();
-  if (!scheduler_.may_go_on(worker.id_) || phase() != Phase::kRunning) return false;
+  if (!scheduler_.may_go_on(worker.queues_) || phase() != Phase::kRunning) return false;
   if (--worker.turns_to_events_ <= 0)
     return false;  // The driver and the timers have their turn, too.
-  WorkerCounters::add(scheduler_.counters(worker.id_).runs);
+  WorkerCounters::add(worker.queues_.counters.runs);
   return true;
 }
 
@@ -255,7 +260,7 @@ void WorkerSet::prepare_spawn(TaskHeader* task, const Worker* spawner) noexcept 
   if (SKUA_UNLIKELY(options_.policy == QueuePolicy::kThreadPerCore) && task->root->home < 0) {
     // Relaxed: any order of turns will do.
     const int home = spawner != nullptr
-                         ? spawner->id_
+                         ? static_cast<int>(spawner->index)
                          : static_cast<int>(next_home_.fetch_add(1, std::memory_order_relaxed) %
                                             static_cast<unsigned>(options_.workers));
     task->root->home = static_cast<std::int16_t>(home);
@@ -267,8 +272,9 @@ bool WorkerSet::schedule_spawned(TaskHeader* task) noexcept {
   prepare_spawn(task, worker);
   if (worker != nullptr) {
     if (phase() >= Phase::kDraining) return false;
-    WorkerCounters::add(scheduler_.counters(worker->id_).spawned);
-    unpark(scheduler_.push_slot(worker->id_, task, task->root->level));
+    WorkerCounters::add(worker->queues_.counters.spawned);
+    worker->sampler_.queued(task);
+    unpark(scheduler_.push_slot(worker->queues_, task, task->root->level));
     return true;
   }
   if ((outside_spawns_.fetch_add(2, std::memory_order_acq_rel) & 1) != 0) {
@@ -288,7 +294,7 @@ void WorkerSet::retire(TaskHeader* task) noexcept {
 }
 
 bool WorkerSet::task_ended() noexcept {
-  WorkerCounters::add(scheduler_.counters(current_worker()->id_).ended);
+  WorkerCounters::add(current_worker()->queues_.counters.ended);
   return phase() == Phase::kDraining;
 }
 

@@ -33,6 +33,7 @@ struct WorkerSetOptions {
   int global_queue_interval = 61;
   int event_interval = 61;            // Turns between two looks at the driver and the timers.
   std::uint32_t ring_capacity = 256;  // Of the run queues; tests shrink it.
+  bool use_membarrier = true;         // If the kernel has it; tests do without.
   unsigned ring_entries = 1024;
   std::string thread_name = "skua";
   // Runs on a thread that becomes a worker (true) or ceases to be one (false).
@@ -80,6 +81,7 @@ class WorkerSet final : public Executor {
   Driver& driver() noexcept { return *driver_; }
   const Driver& driver() const noexcept { return *driver_; }
   Worker& worker(int id) noexcept { return *workers_[static_cast<std::size_t>(id)]; }
+  const Worker& worker(int id) const noexcept { return *workers_[static_cast<std::size_t>(id)]; }
   // Tasks spawned and not ended; exact only while nothing runs.
   std::int64_t live_tasks() const noexcept;
 
@@ -90,7 +92,11 @@ class WorkerSet final : public Executor {
   WorkerSet(WorkerSetOptions options, std::unique_ptr<Driver> driver);
   static void earlier_deadline(void* set, std::int64_t deadline_ns) noexcept;
   Worker* current_worker() const noexcept;
-  void unpark(int worker) noexcept;
+  // What the scheduler's functions return: a worker, or IdleSet::kNobody.
+  void unpark(int worker) noexcept {
+    if (SKUA_UNLIKELY(worker != IdleSet::kNobody)) unpark_worker(worker);
+  }
+  SKUA_NOINLINE void unpark_worker(int worker) noexcept;
   void push_from_outside(TaskHeader* task) noexcept;
   // Settles what a new task inherits, and where it must stay.
   void prepare_spawn(TaskHeader* task, const Worker* spawner) noexcept;

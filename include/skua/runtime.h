@@ -7,20 +7,19 @@
 #pragma once
 
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include <absl/status/statusor.h>
 
 #include "skua/internal/blocking_job.h"
 #include "skua/internal/executor.h"
 #include "skua/join_handle.h"
+#include "skua/metrics.h"
 #include "skua/spawn.h"
 #include "skua/task.h"
 
@@ -62,42 +61,6 @@ struct RuntimeOptions {
   // Entries of the submission queue of the io_uring, 1 to 32768; rounded up to a power of two. The completion
   // queue has four times as many. More operations than that may be in flight.
   unsigned ring_entries = 1024;
-};
-
-// Counters of one worker since the start.
-struct WorkerMetrics {
-  std::uint64_t runs = 0;            // Tasks resumed.
-  std::uint64_t slot_runs = 0;       // Of these, from the LIFO slot.
-  std::uint64_t injector_takes = 0;  // Tasks taken from the injector.
-  std::uint64_t steal_attempts = 0;  // Looks at one peer's queue.
-  std::uint64_t steals = 0;          // Those that found something.
-  std::uint64_t stolen = 0;          // Tasks that came with them.
-  std::uint64_t overflows = 0;       // Batches that did not fit into the own queue.
-  std::uint64_t parks = 0;           // Times asleep.
-  std::uint64_t driver_waits = 0;    // Of these, in the driver.
-  std::uint64_t wakes = 0;           // Other workers woken.
-  std::uint32_t queue_depth = 0;     // Tasks in the own queue now.
-};
-
-// A snapshot. The counters are read one by one while the workers run: sums of them may be off by what happened
-// meanwhile.
-struct RuntimeMetrics {
-  std::vector<WorkerMetrics> workers;
-  std::uint64_t tasks_spawned = 0;
-  std::uint64_t tasks_ended = 0;
-  std::size_t injector_depth = 0;
-  std::uint64_t io_enters = 0;       // io_uring_enter(2) calls.
-  std::uint64_t io_completions = 0;  // Operations and wake-ups completed by the ring.
-  std::int64_t io_in_flight = 0;
-  int blocking_threads = 0;
-  int blocking_threads_idle = 0;
-  int blocking_threads_peak = 0;
-  std::int64_t blocking_queue_depth = 0;
-  std::uint64_t blocking_jobs_run = 0;
-
-  // Sums over the workers.
-  std::uint64_t runs() const;
-  std::uint64_t steals() const;
 };
 
 // Owns its threads. Neither copied nor moved. Several may live in one process.

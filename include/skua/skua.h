@@ -6,6 +6,7 @@
 #include "skua/fs/file.h"         // IWYU pragma: export
 #include "skua/join.h"            // IWYU pragma: export
 #include "skua/join_handle.h"     // IWYU pragma: export
+#include "skua/metrics.h"         // IWYU pragma: export
 #include "skua/priority.h"        // IWYU pragma: export
 #include "skua/runtime.h"         // IWYU pragma: export
 #include "skua/spawn.h"           // IWYU pragma: export

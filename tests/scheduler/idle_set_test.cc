@@ -108,6 +108,111 @@ TEST(IdleSetTest, ASearcherThatSleepsEndsItsSearch) {
   EXPECT_EQ(idle.take_sleeper(), 1);
 }
 
+// --- A sleeper of one's own choice --------------------------------------------------------------
+
+TEST(IdleSetTest, AGivenSleeperIsTakenAndDoesNotSearch) {
+  IdleSet idle(3);
+  EXPECT_FALSE(idle.take(0));  // Awake.
+  for (const int worker : {0, 1, 2}) idle.sleep(worker, false);
+  EXPECT_TRUE(idle.take(1));
+  EXPECT_FALSE(idle.take(1));  // On its way.
+  EXPECT_EQ(idle.awake(), 1);
+  EXPECT_EQ(idle.searching(), 0);
+  EXPECT_FALSE(idle.wake_up(1));
+  EXPECT_EQ(idle.take_sleeper(), 2);  // The others kept their places.
+  EXPECT_FALSE(idle.take(2));
+  EXPECT_TRUE(idle.wake_up(2));  // Was woken to search, whatever take() was asked for meanwhile.
+  EXPECT_TRUE(idle.stop_search());
+  idle.sleep(1, false);
+  EXPECT_TRUE(idle.take(1));
+  EXPECT_FALSE(idle.wake_up(1));
+}
+
+TEST(IdleSetTest, AYieldTakesASleeperByTheSameRule) {
+  IdleSet idle(2);
+  EXPECT_EQ(idle.take_sleeper_unordered(), IdleSet::kNobody);
+  idle.sleep(1, false);
+  EXPECT_EQ(idle.take_sleeper_unordered(), 1);
+  EXPECT_EQ(idle.take_sleeper_unordered(), IdleSet::kNobody);
+}
+
+// --- The watch ----------------------------------------------------------------------------------
+
+TEST(IdleSetTest, TheFirstSleeperHasTheWatchWhileAPeerIsAwake) {
+  IdleSet idle(3);
+  idle.sleep(0, false);
+  EXPECT_TRUE(idle.has_watch(0));
+  idle.sleep(1, false);
+  EXPECT_TRUE(idle.has_watch(0));
+  EXPECT_FALSE(idle.has_watch(1));
+}
+
+TEST(IdleSetTest, WithNobodyAwakeThereIsNoWatch) {
+  IdleSet idle(2);
+  idle.sleep(0, false);
+  idle.sleep(1, false);
+  // It finds out when it comes back from its short sleep.
+  EXPECT_FALSE(idle.wake_up(0));
+  EXPECT_TRUE(idle.has_watch(0));
+  idle.sleep(0, false, /*linger=*/true);
+  EXPECT_TRUE(idle.has_watch(0));
+  EXPECT_FALSE(idle.wake_up(0));
+  idle.sleep(0, false);
+  EXPECT_FALSE(idle.has_watch(0));
+  EXPECT_FALSE(idle.has_watch(1));
+}
+
+TEST(IdleSetTest, TheLastToSleepNeedsNoWatch) {
+  IdleSet idle(1);
+  idle.sleep(0, false);
+  EXPECT_FALSE(idle.has_watch(0));
+}
+
+TEST(IdleSetTest, WhoGoesFromSleepToWorkSeesToTheWatch) {
+  IdleSet idle(3);
+  for (const int worker : {0, 1, 2}) idle.sleep(worker, false);
+  EXPECT_FALSE(idle.wake_up(0));  // The watch, at its end.
+  idle.sleep(0, false);
+  ASSERT_FALSE(idle.has_watch(0));
+  EXPECT_FALSE(idle.wake_up(1));  // An event.
+  const int watch = idle.begin_run(1);
+  EXPECT_EQ(watch, 0);  // The last to sleep.
+  EXPECT_TRUE(idle.has_watch(0));
+  EXPECT_FALSE(idle.wake_up(0));
+  EXPECT_EQ(idle.awake(), 2);
+  // There is one now, so whoever is next wakes nobody.
+  EXPECT_FALSE(idle.wake_up(2));
+  EXPECT_EQ(idle.begin_run(2), IdleSet::kNobody);
+  // It has found work itself, and nobody is left to take over.
+  EXPECT_EQ(idle.begin_run(0), IdleSet::kNobody);
+  EXPECT_FALSE(idle.has_watch(0));
+  idle.sleep(2, false);
+  EXPECT_TRUE(idle.has_watch(2));
+}
+
+TEST(IdleSetTest, TheWatchIsPassedOnByWhoHasItAndFindsWork) {
+  IdleSet idle(3);
+  idle.sleep(0, false);
+  idle.sleep(1, false);
+  ASSERT_TRUE(idle.has_watch(0));
+  EXPECT_FALSE(idle.wake_up(0));
+  EXPECT_EQ(idle.begin_run(0), 1);
+  EXPECT_TRUE(idle.has_watch(1));
+}
+
+TEST(IdleSetTest, APublisherWakesWhoHasTheWatchLast) {
+  IdleSet idle(4);
+  for (const int worker : {0, 1, 2}) idle.sleep(worker, false);
+  EXPECT_FALSE(idle.wake_up(0));
+  idle.sleep(0, false);  // Now the last to sleep, and still with the watch.
+  ASSERT_TRUE(idle.has_watch(0));
+  for (const int worker : {2, 1, 0}) {
+    EXPECT_EQ(idle.take_sleeper(), worker);
+    EXPECT_TRUE(idle.wake_up(worker));
+    EXPECT_TRUE(idle.stop_search());
+  }
+}
+
 TEST(IdleSetDeathTest, ASetNeedsAWorker) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(IdleSet idle(0), "workers");

@@ -23,23 +23,31 @@ using testing::ElementsAre;
 
 constexpr int kNobody = IdleSet::kNobody;
 
+using test::announce_sleep;
+using test::end_search;
 using test::kNothing;
 using test::next;
+using test::push_injector;
+using test::push_ring;
+using test::push_slot;
 using test::Seen;
 using test::steal;
 using test::Tasks;
+using test::wake_up;
+
+std::uint32_t tick_of(Scheduler& scheduler, int worker) {
+  return scheduler.queues(worker).tick.load(std::memory_order_relaxed);
+}
 
 // Publishing while nobody sleeps.
 void into_slot(Scheduler& scheduler, int worker, TaskHeader* task) {
-  EXPECT_EQ(scheduler.push_slot(worker, task, kNormalLevel), kNobody);
+  EXPECT_EQ(push_slot(scheduler, worker, task), kNobody);
 }
 void into_ring(Scheduler& scheduler, int worker, Tasks& tasks, int count) {
-  for (int i = 0; i < count; ++i)
-    EXPECT_EQ(scheduler.push_ring(worker, tasks.make(), kNormalLevel), kNobody);
+  for (int i = 0; i < count; ++i) EXPECT_EQ(push_ring(scheduler, worker, tasks.make()), kNobody);
 }
 void into_injector(Scheduler& scheduler, Tasks& tasks, int count) {
-  for (int i = 0; i < count; ++i)
-    EXPECT_EQ(scheduler.push_injector(tasks.make(), kNormalLevel), kNobody);
+  for (int i = 0; i < count; ++i) EXPECT_EQ(push_injector(scheduler, tasks.make()), kNobody);
 }
 
 std::uint64_t count_of(const WorkerCounters::Counter& counter) {
@@ -52,7 +60,7 @@ TEST(SchedulerTest, AWorkerWithoutTasksFindsNothingAndCountsTheTick) {
   Scheduler scheduler({.workers = 1});
   EXPECT_EQ(next(scheduler, 0), kNothing);
   EXPECT_EQ(next(scheduler, 0), kNothing);
-  EXPECT_EQ(scheduler.tick(0), 2u);
+  EXPECT_EQ(tick_of(scheduler, 0), 2u);
 }
 
 TEST(SchedulerTest, EverySixtyFirstTickTheInjectorComesBeforeAFullSlotAndRing) {
@@ -64,7 +72,7 @@ TEST(SchedulerTest, EverySixtyFirstTickTheInjectorComesBeforeAFullSlotAndRing) {
   into_slot(scheduler, 0, tasks.make());
   for (std::uint32_t tick = 1; tick <= 4 * 61; ++tick) {
     const Seen found = next(scheduler, 0);
-    ASSERT_EQ(scheduler.tick(0), tick);
+    ASSERT_EQ(tick_of(scheduler, 0), tick);
     if (tick % 61 == 0) {
       EXPECT_EQ(found, Seen(from_injector, Source::kInjectorTick)) << "tick " << tick;
       ++from_injector;
@@ -312,7 +320,7 @@ TEST(SchedulerTest, AtMostHalfOfTheWorkersSearchAtATime) {
   EXPECT_EQ(count_of(scheduler.counters(2).steal_attempts), 0u);
   EXPECT_EQ(steal(scheduler, 1), Seen(1, Source::kPeer));  // It searches already.
   EXPECT_EQ(scheduler.idle().searching(), 2);
-  EXPECT_EQ(scheduler.end_search(1), kNobody);
+  EXPECT_EQ(end_search(scheduler, 1), kNobody);
   EXPECT_EQ(steal(scheduler, 2).source, Source::kPeer);
 }
 
@@ -321,7 +329,7 @@ TEST(SchedulerTest, ASingleWorkerNeverSearches) {
   Tasks tasks;
   EXPECT_EQ(steal(scheduler, 0), kNothing);
   EXPECT_EQ(scheduler.idle().searching(), 0);
-  EXPECT_EQ(scheduler.end_search(0), kNobody);
+  EXPECT_EQ(end_search(scheduler, 0), kNobody);
   EXPECT_EQ(count_of(scheduler.counters(0).steal_attempts), 0u);
   into_injector(scheduler, tasks, 1);
   EXPECT_EQ(steal(scheduler, 0), Seen(0, Source::kInjector));
@@ -333,58 +341,58 @@ TEST(SchedulerTest, ASingleWorkerNeverSearches) {
 TEST(SchedulerTest, ATaskInAnEmptySlotWakesNobodyAndADisplacedOneWakesASleeper) {
   Scheduler scheduler({.workers = 2});
   Tasks tasks;
-  ASSERT_TRUE(scheduler.announce_sleep(1));
-  EXPECT_EQ(scheduler.push_slot(0, tasks.make(), kNormalLevel), kNobody);
-  EXPECT_EQ(scheduler.push_slot(0, tasks.make(), kNormalLevel), 1);
-  EXPECT_EQ(scheduler.push_slot(0, tasks.make(), kNormalLevel),
+  ASSERT_TRUE(announce_sleep(scheduler, 1));
+  EXPECT_EQ(push_slot(scheduler, 0, tasks.make()), kNobody);
+  EXPECT_EQ(push_slot(scheduler, 0, tasks.make()), 1);
+  EXPECT_EQ(push_slot(scheduler, 0, tasks.make()),
             kNobody);  // Worker 1 searches already.
 }
 
 TEST(SchedulerTest, ATaskInARingOrInTheInjectorWakesASleeper) {
   Scheduler scheduler({.workers = 3});
   Tasks tasks;
-  ASSERT_TRUE(scheduler.announce_sleep(1));
-  ASSERT_TRUE(scheduler.announce_sleep(2));
-  EXPECT_EQ(scheduler.push_ring(0, tasks.make(), kNormalLevel), 2);
-  scheduler.wake_up(2);
+  ASSERT_TRUE(announce_sleep(scheduler, 1));
+  ASSERT_TRUE(announce_sleep(scheduler, 2));
+  EXPECT_EQ(push_ring(scheduler, 0, tasks.make()), 2);
+  wake_up(scheduler, 2);
   EXPECT_EQ(steal(scheduler, 2), Seen(0, Source::kPeer));
-  EXPECT_EQ(scheduler.end_search(2), 1);
-  scheduler.wake_up(1);
-  ASSERT_TRUE(scheduler.announce_sleep(1));
-  EXPECT_EQ(scheduler.push_injector(tasks.make(), kNormalLevel), 1);
+  EXPECT_EQ(end_search(scheduler, 2), 1);
+  wake_up(scheduler, 1);
+  ASSERT_TRUE(announce_sleep(scheduler, 1));
+  EXPECT_EQ(push_injector(scheduler, tasks.make()), 1);
 }
 
 TEST(SchedulerTest, TheLastSearcherThatFindsATaskWakesAnother) {
   Scheduler scheduler({.workers = 4});
   Tasks tasks;
-  ASSERT_TRUE(scheduler.announce_sleep(3));
+  ASSERT_TRUE(announce_sleep(scheduler, 3));
   EXPECT_EQ(steal(scheduler, 1), kNothing);
   EXPECT_EQ(steal(scheduler, 2), kNothing);
   into_ring(scheduler, 0, tasks, 8);  // Wakes nobody: there are searchers.
   EXPECT_EQ(steal(scheduler, 1).source, Source::kPeer);
-  EXPECT_EQ(scheduler.end_search(1), kNobody);
+  EXPECT_EQ(end_search(scheduler, 1), kNobody);
   EXPECT_EQ(steal(scheduler, 2).source, Source::kPeer);
-  EXPECT_EQ(scheduler.end_search(2), 3);
+  EXPECT_EQ(end_search(scheduler, 2), 3);
   EXPECT_EQ(scheduler.idle().searching(), 1);  // Worker 3, which is about to wake up.
 }
 
 TEST(SchedulerTest, WhoDoesNotSearchWakesNobodyAtTheEndOfItsSearch) {
   Scheduler scheduler({.workers = 2});
-  ASSERT_TRUE(scheduler.announce_sleep(1));
-  EXPECT_EQ(scheduler.end_search(0), kNobody);
+  ASSERT_TRUE(announce_sleep(scheduler, 1));
+  EXPECT_EQ(end_search(scheduler, 0), kNobody);
   EXPECT_EQ(scheduler.idle().awake(), 1);
 }
 
 TEST(SchedulerTest, AWokenWorkerSearchesEvenIfHalfOfTheWorkersDoSo) {
   Scheduler scheduler({.workers = 3});
   Tasks tasks;
-  ASSERT_TRUE(scheduler.announce_sleep(2));
-  EXPECT_EQ(scheduler.push_ring(0, tasks.make(), kNormalLevel),
+  ASSERT_TRUE(announce_sleep(scheduler, 2));
+  EXPECT_EQ(push_ring(scheduler, 0, tasks.make()),
             2);  // Counts as searching from here on.
-  EXPECT_EQ(scheduler.push_ring(0, tasks.make(), kNormalLevel), kNobody);
+  EXPECT_EQ(push_ring(scheduler, 0, tasks.make()), kNobody);
   EXPECT_EQ(steal(scheduler, 1), Seen(0, Source::kPeer));
   EXPECT_EQ(scheduler.idle().searching(), 2);
-  scheduler.wake_up(2);
+  wake_up(scheduler, 2);
   EXPECT_EQ(steal(scheduler, 2), Seen(1, Source::kPeer));
   EXPECT_EQ(scheduler.idle().searching(), 2);
 }
@@ -395,10 +403,10 @@ TEST(SchedulerTest, AWorkerSleepsIfThereIsNothingToDo) {
   Scheduler scheduler({.workers = 2});
   EXPECT_EQ(steal(scheduler, 1), kNothing);
   EXPECT_EQ(scheduler.idle().searching(), 1);
-  EXPECT_TRUE(scheduler.announce_sleep(1));
+  EXPECT_TRUE(announce_sleep(scheduler, 1));
   EXPECT_EQ(scheduler.idle().searching(), 0);
   EXPECT_EQ(scheduler.idle().awake(), 1);
-  scheduler.wake_up(1);  // By itself, for the driver or a timer.
+  wake_up(scheduler, 1);  // By itself, for the driver or a timer.
   EXPECT_EQ(scheduler.idle().searching(), 0);
   EXPECT_EQ(scheduler.idle().awake(), 2);
 }
@@ -424,7 +432,7 @@ TEST(SchedulerTest, AWorkerDoesNotSleepOnWorkThatWasPublishedBefore) {
         into_ring(scheduler, 0, tasks, 1);
         break;
     }
-    EXPECT_FALSE(scheduler.announce_sleep(1)) << static_cast<int>(place);
+    EXPECT_FALSE(announce_sleep(scheduler, 1)) << static_cast<int>(place);
     EXPECT_EQ(scheduler.idle().awake(), 2);
     // It searches on: the publishers woke nobody, because it searched.
     EXPECT_EQ(scheduler.idle().searching(), 1);
@@ -439,20 +447,73 @@ TEST(SchedulerTest, AWorkerDoesNotSleepOnWorkThatWasPublishedBefore) {
 TEST(SchedulerTest, AWorkerThatItsLastLookKeepsAwakeWakesAnotherForTheRest) {
   Scheduler scheduler({.workers = 2});
   Tasks tasks;
-  EXPECT_TRUE(scheduler.announce_sleep(0));
+  EXPECT_TRUE(announce_sleep(scheduler, 0));
   EXPECT_EQ(steal(scheduler, 1), kNothing);  // Searches.
-  EXPECT_EQ(scheduler.push_injector(tasks.make(), kNormalLevel), IdleSet::kNobody);
-  EXPECT_EQ(scheduler.push_injector(tasks.make(), kNormalLevel), IdleSet::kNobody);
-  EXPECT_FALSE(scheduler.announce_sleep(1));
+  EXPECT_EQ(push_injector(scheduler, tasks.make()), IdleSet::kNobody);
+  EXPECT_EQ(push_injector(scheduler, tasks.make()), IdleSet::kNobody);
+  EXPECT_FALSE(announce_sleep(scheduler, 1));
   EXPECT_EQ(next(scheduler, 1).id, 0u);
-  EXPECT_EQ(scheduler.end_search(1), 0);
+  EXPECT_EQ(end_search(scheduler, 1), 0);
+}
+
+// --- Stealing late ------------------------------------------------------------------------------
+
+int barriers = 0;
+void count_barrier() noexcept { ++barriers; }
+
+// Worker 1 sleeps and has the watch; worker 0 has filled its slot and does not come back.
+TEST(SchedulerTest, TheWatchTakesTheSlotOfAWorkerThatHasNotTickedForAMillisecond) {
+  constexpr std::int64_t kMs = 1'000'000;
+  Scheduler scheduler({.workers = 2, .barrier = &count_barrier});
+  Tasks tasks;
+  EXPECT_EQ(push_ring(scheduler, 0, tasks.make()), kNobody);
+  EXPECT_EQ(next(scheduler, 0).id, 0u);
+  into_slot(scheduler, 0, tasks.make(kLowLevel));
+  ASSERT_TRUE(announce_sleep(scheduler, 1));
+  LocalQueues& watch = scheduler.queues(1);
+  ASSERT_TRUE(scheduler.has_watch(watch));
+  wake_up(scheduler, 1);
+  const int before = barriers;
+  LateLook look = scheduler.look_late(watch, 100 * kMs);
+  EXPECT_FALSE(look.found);  // It has run something since the last look, which there was none of.
+  EXPECT_TRUE(look.peers_ran);
+  EXPECT_TRUE(look.slot_waits);
+  look = scheduler.look_late(watch, 101 * kMs - 1);
+  EXPECT_FALSE(look.found);
+  EXPECT_FALSE(look.peers_ran);
+  EXPECT_EQ(barriers, before);  // Nobody is interrupted for a look.
+  look = scheduler.look_late(watch, 101 * kMs);
+  EXPECT_EQ(Seen(look.found), Seen(1, Source::kPeersSlot, kLowLevel));
+  EXPECT_EQ(barriers, before + 1);
+  EXPECT_EQ(count_of(scheduler.counters(1).late_steals), 1u);
+  EXPECT_EQ(count_of(scheduler.counters(1).watch_looks), 3u);
+  // Its owner comes back, and finds nothing there.
+  EXPECT_EQ(next(scheduler, 0), kNothing);
+  into_slot(scheduler, 0, tasks.make());
+  EXPECT_EQ(next(scheduler, 0), Seen(2, Source::kSlot));
+}
+
+TEST(SchedulerTest, ASlotWhoseOwnerTicksIsLeftAlone) {
+  constexpr std::int64_t kMs = 1'000'000;
+  Scheduler scheduler({.workers = 2, .barrier = &count_barrier});
+  Tasks tasks;
+  ASSERT_TRUE(announce_sleep(scheduler, 1));
+  wake_up(scheduler, 1);
+  for (std::int64_t ms = 1; ms < 50; ++ms) {
+    next(scheduler, 0);
+    into_slot(scheduler, 0, tasks.make());
+    const LateLook look = scheduler.look_late(scheduler.queues(1), ms * kMs);
+    EXPECT_FALSE(look.found) << ms;
+    EXPECT_TRUE(look.peers_ran) << ms;
+    EXPECT_TRUE(look.slot_waits) << ms;
+  }
 }
 
 TEST(SchedulerTest, ATaskInAPeersSlotKeepsNobodyAwake) {
   Scheduler scheduler({.workers = 2});
   Tasks tasks;
   into_slot(scheduler, 0, tasks.make());
-  EXPECT_TRUE(scheduler.announce_sleep(1));
+  EXPECT_TRUE(announce_sleep(scheduler, 1));
 }
 
 }  // namespace

@@ -128,7 +128,7 @@ class ManualExecutor final : public internal::Executor {
     task->run();
   }
 
-  internal::ForkGate gate_{internal::process_barrier()};
+  internal::ForkGate gate_{internal::membarrier_available() ? &internal::membarrier : nullptr};
   std::vector<std::unique_ptr<ManualWorker>> workers_;
   std::mutex mu_;
   std::deque<internal::TaskHeader*> ready_;

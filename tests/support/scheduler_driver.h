@@ -54,12 +54,34 @@ class Tasks {
   std::deque<internal::SpawnedTask> tasks_;
 };
 
+// What a worker does, by its number.
 inline Seen next(internal::Scheduler& scheduler, int worker,
                  std::int32_t budget_left = internal::kRunBudget) {
-  return Seen(scheduler.next(worker, budget_left));
+  return Seen(scheduler.next(scheduler.queues(worker), budget_left));
 }
 inline Seen steal(internal::Scheduler& scheduler, int worker) {
-  return Seen(scheduler.steal(worker));
+  return Seen(scheduler.steal(scheduler.queues(worker)));
+}
+inline int push_slot(internal::Scheduler& scheduler, int worker, internal::TaskHeader* task) {
+  return scheduler.push_slot(scheduler.queues(worker), task, task->level);
+}
+inline int push_ring(internal::Scheduler& scheduler, int worker, internal::TaskHeader* task) {
+  return scheduler.push_ring(scheduler.queues(worker), task, task->level);
+}
+inline int push_yielded(internal::Scheduler& scheduler, int worker, internal::TaskHeader* task) {
+  return scheduler.push_yielded(scheduler.queues(worker), task, task->level);
+}
+inline int push_injector(internal::Scheduler& scheduler, internal::TaskHeader* task) {
+  return scheduler.push_injector(task, task->level);
+}
+inline int end_search(internal::Scheduler& scheduler, int worker) {
+  return scheduler.end_search(scheduler.queues(worker));
+}
+inline bool announce_sleep(internal::Scheduler& scheduler, int worker) {
+  return scheduler.announce_sleep(scheduler.queues(worker));
+}
+inline void wake_up(internal::Scheduler& scheduler, int worker) {
+  scheduler.wake_up(scheduler.queues(worker));
 }
 
 }  // namespace skua::test

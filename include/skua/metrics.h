@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a runtime counts. Taken by Runtime::metrics(), at any time, for a few relaxed loads per worker.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "skua/priority.h"
+
+namespace skua {
+
+// How long something took, in powers of two.
+struct DurationHistogram {
+  static constexpr std::size_t kBuckets = 40;
+
+  // Bucket i counts the samples from 2^i to 2^(i+1) - 1 ns. The first one also has those of 0 ns, the last one all that
+  // are longer (nine minutes and more).
+  std::array<std::uint64_t, kBuckets> buckets{};
+
+  // The bucket of a sample.
+  static std::size_t bucket_of(std::int64_t ns) noexcept {
+    if (ns <= 1) return 0;
+    const int width = std::bit_width(static_cast<std::uint64_t>(ns));
+    return std::min(static_cast<std::size_t>(width - 1), kBuckets - 1);
+  }
+  // The shortest duration that a bucket counts, in ns.
+  static std::int64_t lower_bound_ns(std::size_t bucket) noexcept;
+
+  std::uint64_t samples() const noexcept;
+  // The lower bound of the bucket that holds the sample at `fraction` of all, in their order: 0.5 for the median, 0.99
+  // for the 99th percentile. 0 without samples. Requires: 0 <= fraction <= 1.
+  std::int64_t quantile_ns(double fraction) const noexcept;
+};
+
+// A number for each Priority, to be indexed by it.
+using ByPriority = std::array<std::size_t, 3>;
+
+// Counters of one worker since the start.
+struct WorkerMetrics {
+  std::uint64_t runs = 0;            // Tasks resumed.
+  std::uint64_t slot_runs = 0;       // Of these, from the LIFO slot.
+  std::uint64_t yields = 0;          // Tasks that have gone to the back of the line.
+  std::uint64_t injector_takes = 0;  // Tasks taken from the injectors.
+  std::uint64_t searches = 0;        // Rounds of all peers, to steal.
+  std::uint64_t steal_attempts = 0;  // Looks at one queue of a peer.
+  std::uint64_t steals = 0;          // Those that found something.
+  std::uint64_t stolen = 0;          // Tasks that came with them.
+  std::uint64_t late_steals =
+      0;  // Tasks taken from the slot of a peer that was stuck in another one.
+  std::uint64_t watch_looks = 0;   // Times up from a short sleep to look after busy peers.
+  std::uint64_t overflows = 0;     // Batches that did not fit into the own queue.
+  std::uint64_t parks = 0;         // Times asleep.
+  std::uint64_t driver_waits = 0;  // Of these, in the driver.
+  std::uint64_t wakes = 0;         // Other workers woken.
+  std::size_t queue_depth = 0;     // Tasks in the own queues now, but for the slot.
+  ByPriority
+      queue_depth_by_priority{};  // The same; tasks on their way from other threads are not in it.
+  // One run in 64: from the resumption of a task to its suspension or end.
+  DurationHistogram run_time;
+  // One task in 64 of those that the worker queues for itself: from then until it runs. A task that another worker
+  // takes is not counted.
+  DurationHistogram scheduling_delay;
+};
+
+// A snapshot. The counters are read one by one while the workers run: sums of them may be off by what happened
+// meanwhile.
+struct RuntimeMetrics {
+  std::vector<WorkerMetrics> workers;
+  std::uint64_t tasks_spawned = 0;
+  std::uint64_t tasks_ended = 0;
+  std::size_t injector_depth = 0;
+  ByPriority injector_depth_by_priority{};
+  std::uint64_t io_enters = 0;       // io_uring_enter(2) calls.
+  std::uint64_t io_completions = 0;  // Operations and wake-ups completed by the ring.
+  std::int64_t io_in_flight = 0;
+  int blocking_threads = 0;
+  int blocking_threads_idle = 0;
+  int blocking_threads_peak = 0;
+  std::int64_t blocking_queue_depth = 0;
+  std::uint64_t blocking_jobs_run = 0;
+
+  // Sums over the workers.
+  std::uint64_t runs() const noexcept;
+  std::uint64_t steals() const noexcept;
+  DurationHistogram run_time() const noexcept;
+  DurationHistogram scheduling_delay() const noexcept;
+};
+
+}  // namespace skua

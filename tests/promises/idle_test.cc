@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// An idle runtime uses no CPU: its threads are asleep, and stay so. (P8 of the design.)
+#include <chrono>
+#include <cstdint>
+#include <dirent.h>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "skua/runtime.h"
+#include "skua/task.h"
+#include "skua/time.h"
+
+namespace skua {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct Switches {
+  bool operator==(const Switches&) const = default;
+  int threads = 0;
+  std::uint64_t switches = 0;  // Whoever makes a system call that waits, or wakes up, is switched.
+};
+
+std::string first_line(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+// Of all threads whose name begins with `prefix`.
+Switches switches_of(const std::string& prefix) {
+  Switches sum;
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(opendir("/proc/self/task"), &closedir);
+  while (const dirent* const entry = readdir(dir.get())) {
+    const std::string path = std::string("/proc/self/task/") + entry->d_name;
+    if (first_line(path + "/comm").rfind(prefix, 0) != 0) continue;
+    ++sum.threads;
+    std::ifstream status(path + "/status");
+    for (std::string line; std::getline(status, line);) {
+      const std::size_t at = line.find("ctxt_switches:");
+      if (at != std::string::npos) sum.switches += std::stoull(line.substr(line.find(':') + 1));
+    }
+  }
+  return sum;
+}
+
+// Goal: no thread of an idle runtime wakes up in two seconds. Method: the context switches that the kernel counts. The
+// first window may still see the threads fall asleep, and the watch linger; a periodic wake-up would be in all of them.
+bool sleeps_for_two_seconds(int threads) {
+  for (int window = 0; window < 5; ++window) {
+    const Switches before = switches_of("idle");
+    std::this_thread::sleep_for(2s);
+    // A thread gets its name when it runs for the first time.
+    if (before.threads == threads && switches_of("idle") == before) return true;
+  }
+  return false;
+}
+
+Task<> sleeps_and_spawns(int tasks) {
+  std::vector<JoinHandle<void>> handles;
+  for (int i = 0; i < tasks; ++i) {
+    handles.push_back(spawn([]() -> Task<> { co_await sleep_for(1ms); }()));
+  }
+  for (JoinHandle<void>& handle : handles) co_await std::move(handle);
+}
+
+class IdleTest : public testing::TestWithParam<int> {};
+
+TEST_P(IdleTest, NoThreadOfAnIdleRuntimeWakesUpInTwoSeconds) {
+  Runtime runtime({.worker_threads = GetParam(), .thread_name = "idle"});
+  EXPECT_TRUE(sleeps_for_two_seconds(GetParam()));
+  // Nor after it has been at work, with a watch over the busy ones.
+  runtime.block_on(sleeps_and_spawns(100));
+  EXPECT_TRUE(sleeps_for_two_seconds(GetParam()));
+}
+
+INSTANTIATE_TEST_SUITE_P(Workers, IdleTest, testing::Values(2, 8));
+
+}  // namespace
+}  // namespace skua

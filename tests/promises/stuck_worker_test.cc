@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One task that does not come back keeps nothing else from running, as long as another worker has nothing to do. (P3 of
+// the design.) Here the stuck task waits, blocking its thread, for that very thing: what is kept from running shows as
+// a test that never ends.
+#include <chrono>
+#include <cstdint>
+#include <semaphore>
+#include <utility>
+
+#include <gtest/gtest.h>
+
+#include "skua/fs/file.h"
+#include "skua/runtime.h"
+#include "skua/spawn.h"
+#include "skua/sync/semaphore.h"
+#include "skua/task.h"
+#include "skua/time.h"
+#include "tests/support/leak_check.h"
+
+namespace skua {
+namespace {
+
+using namespace std::chrono_literals;
+
+class StuckWorkerTest : public testing::TestWithParam<int> {
+ protected:
+  ~StuckWorkerTest() override { EXPECT_EQ(leaks_.report(), ""); }
+  RuntimeOptions options() const { return {.worker_threads = GetParam()}; }
+
+ private:
+  const test::LeakCheck leaks_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Workers, StuckWorkerTest, testing::Values(2, 8));
+
+std::uint64_t late_steals(const Runtime& runtime) {
+  std::uint64_t sum = 0;
+  for (const WorkerMetrics& worker : runtime.metrics().workers) sum += worker.late_steals;
+  return sum;
+}
+
+Task<> release(std::binary_semaphore* done) {
+  done->release();
+  co_return;
+}
+
+// Nobody is woken for a task in the slot, and nobody sees it there but the watch.
+TEST_P(StuckWorkerTest, WhatItHasSpawnedIntoItsSlotRunsElsewhere) {
+  Runtime runtime(options());
+  for (int round = 0; round < 20; ++round) {
+    runtime.block_on([]() -> Task<> {
+      std::binary_semaphore done(0);
+      JoinHandle<void> child = spawn(release(&done));
+      done.acquire();
+      co_await std::move(child);
+    }());
+  }
+  EXPECT_GE(late_steals(runtime), 20u);
+}
+
+TEST_P(StuckWorkerTest, WhatItHasWokenIntoItsSlotRunsElsewhere) {
+  Runtime runtime(options());
+  const auto waits = [](Semaphore* semaphore, std::binary_semaphore* done) -> Task<> {
+    for (int round = 0; round < 20; ++round) {
+      auto permit = co_await semaphore->acquire();
+      permit.forget();
+      done->release();
+    }
+  };
+  const auto wakes = [](auto waiter) -> Task<> {
+    Semaphore semaphore(0);
+    std::binary_semaphore done(0);
+    JoinHandle<void> handle = spawn(waiter(&semaphore, &done));
+    for (int round = 0; round < 20; ++round) {
+      semaphore.add_permits(1);
+      done.acquire();
+    }
+    co_await std::move(handle);
+  };
+  runtime.block_on(wakes(waits));
+}
+
+// Both sleep, one of them in the driver. That one is up first, for a timer, and does not come back: the other one has
+// to take the driver, though nobody wakes it for that.
+TEST_P(StuckWorkerTest, TimersGoOnThoughItWasTheOneInTheDriver) {
+  Runtime runtime(options());
+  for (int round = 0; round < 5; ++round) {
+    runtime.block_on([]() -> Task<> {
+      std::binary_semaphore done(0);
+      JoinHandle<void> late = spawn([](std::binary_semaphore* semaphore) -> Task<> {
+        co_await sleep_for(60ms);
+        semaphore->release();
+      }(&done));
+      co_await sleep_for(30ms);  // Long enough for the watch to end.
+      done.acquire();
+      co_await std::move(late);
+    }());
+  }
+}
+
+// The same for an operation of the kernel.
+TEST_P(StuckWorkerTest, FilesGoOnThoughItWasTheOneInTheDriver) {
+  Runtime runtime(options());
+  runtime.block_on([]() -> Task<> {
+    std::binary_semaphore done(0);
+    JoinHandle<void> late = spawn([](std::binary_semaphore* semaphore) -> Task<> {
+      co_await sleep_for(60ms);
+      for (int i = 0; i < 10; ++i) {
+        auto file = co_await File::open("/proc/self/status");
+        EXPECT_TRUE(file.ok()) << file.status();
+        EXPECT_TRUE((co_await (*file).close()).ok());
+      }
+      semaphore->release();
+    }(&done));
+    co_await sleep_for(30ms);
+    done.acquire();
+    co_await std::move(late);
+  }());
+}
+
+// The task that yields is missed at worst until the watch comes by.
+TEST_P(StuckWorkerTest, WhatYieldsBehindItRunsElsewhere) {
+  Runtime runtime(options());
+  for (int round = 0; round < 20; ++round) {
+    runtime.block_on([]() -> Task<> {
+      std::binary_semaphore done(0);
+      JoinHandle<void> yields = spawn([](std::binary_semaphore* semaphore) -> Task<> {
+        for (int i = 0; i < 100; ++i) co_await yield_now();
+        semaphore->release();
+      }(&done));
+      for (int i = 0; i < 10; ++i) co_await yield_now();
+      done.acquire();
+      co_await std::move(yields);
+    }());
+  }
+}
+
+}  // namespace
+}  // namespace skua

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Measures a few of a worker's runs by the clock. Two readings of the clock for each run would cost more than many a
+// run (40 ns), so one in 64 is measured; the others pay a decrement.
+//
+//   run time           of one run in 64
+//   scheduling delay   of one task in 64 that the worker queues for itself: which task, and when, is noted here, and
+//                      settled when this worker runs that very task
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "scheduler/worker_counters.h"
+#include "skua/internal/config.h"
+#include "skua/internal/task_header.h"
+#include "skua/internal/worker_core.h"
+#include "skua/metrics.h"
+
+namespace skua::internal {
+
+// One worker writes, any thread reads.
+class SampledDurations {
+ public:
+  // The worker itself.
+  void record(std::int64_t ns) noexcept {
+    WorkerCounters::add(buckets_[DurationHistogram::bucket_of(ns)]);
+  }
+  // Any thread.
+  DurationHistogram snapshot() const noexcept {
+    DurationHistogram histogram;
+    for (std::size_t i = 0; i < buckets_.size(); ++i) {
+      histogram.buckets[i] = buckets_[i].load(std::memory_order_relaxed);  // A statistic.
+    }
+    return histogram;
+  }
+
+ private:
+  std::array<WorkerCounters::Counter, DurationHistogram::kBuckets> buckets_{};
+};
+
+// All but the histograms is the worker's own.
+class Sampler {
+ public:
+  static constexpr int kInterval = 64;
+
+  // `core` is the worker's.
+  explicit Sampler(const WorkerCore& core) noexcept : core_(core) {}
+  Sampler(const Sampler&) = delete;
+  Sampler& operator=(const Sampler&) = delete;
+
+  // `task` has been queued by the worker for itself, or is about to be.
+  SKUA_ALWAYS_INLINE void queued(const TaskHeader* task) noexcept {
+    if (SKUA_UNLIKELY(--to_queued_ <= 0)) note(task);
+  }
+  // The worker is about to run `task`, and has not marked it as its own yet. True: the run is to be timed.
+  SKUA_ALWAYS_INLINE bool begin_run(const TaskHeader* task) noexcept {
+    if (SKUA_UNLIKELY(task == noted_)) settle(task);
+    return SKUA_UNLIKELY(--to_run_ <= 0);
+  }
+  // The run has taken so long.
+  void end_run(std::int64_t ns) noexcept {
+    to_run_ = kInterval;
+    run_time.record(ns);
+  }
+
+  SampledDurations run_time;
+  SampledDurations delay;
+
+ private:
+  SKUA_COLD void note(const TaskHeader* task) noexcept;
+  SKUA_COLD void settle(const TaskHeader* task) noexcept;
+
+  const WorkerCore& core_;
+  int to_run_ = kInterval;
+  int to_queued_ = kInterval;
+  // The task that was noted. It may be gone, and its memory another task's: only its address is used until the worker
+  // runs a task that has it, and the rest says whether that is the same.
+  const TaskHeader* noted_ = nullptr;
+  std::uint64_t noted_id_ = 0;
+  const WorkerCore* noted_worker_ = nullptr;
+  std::int64_t noted_ns_ = 0;
+};
+
+}  // namespace skua::internal
