@@ -52,7 +52,7 @@ class RunQueue {
   RunQueue(const RunQueue&) = delete;
   RunQueue& operator=(const RunQueue&) = delete;
 
-  // Appends `task`. If the ring is full, gives its younger half and `task` to `overflow`, a callable that
+  // Appends `task`. If the ring is full, gives its older half and `task` to `overflow`, a callable that
   // takes a std::span<TaskHeader*>; if it is full because a thief is still copying, `task` alone. Owner only.
   template <typename Overflow>
   SKUA_ALWAYS_INLINE void push(TaskHeader* task, Overflow&& overflow) {
@@ -168,15 +168,15 @@ class RunQueue {
         overflow(std::span<TaskHeader*>(&task, 1));
         return;
       }
-      // Claims the whole ring, then gives the older half back by moving the tail over it: its slots are the
-      // next ones. What came in last goes to the injector, where tasks taken from it do not return to.
-      if (head_.compare_exchange_weak(head, pack(tail, tail), std::memory_order_acq_rel,
-                                      std::memory_order_acquire)) {
+      // The older half, as in Tokio and Go: what stays is what came last, so that a tree of spawns is walked towards
+      // its leaves instead of level by level.
+      const std::uint32_t half = capacity() / 2;
+      const std::uint32_t real = real_of(head);
+      if (head_.compare_exchange_weak(head, pack(real + half, real + half),
+                                      std::memory_order_acq_rel, std::memory_order_acquire)) {
         std::array<TaskHeader*, kHalf + 1> batch;
-        const std::uint32_t half = capacity() / 2;
-        for (std::uint32_t i = 0; i < half; ++i) batch[i] = slots_[(tail + half + i) & mask_];
+        for (std::uint32_t i = 0; i < half; ++i) batch[i] = slots_[(real + i) & mask_];
         batch[half] = task;
-        tail_.store(tail + half, std::memory_order_release);  // [RING-PUSH]
         overflow(std::span<TaskHeader*>(batch).first(half + 1));
         return;
       }

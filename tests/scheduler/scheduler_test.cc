@@ -215,7 +215,7 @@ TEST(SchedulerTest, AWorkerTakesNoMoreOfTheInjectorThanItsRingHasRoomFor) {
   EXPECT_EQ(count_of(scheduler.counters(0).overflows), 0u);
 }
 
-TEST(SchedulerTest, AFullRingGivesItsYoungerHalfToTheInjectorInOneBatch) {
+TEST(SchedulerTest, AFullRingGivesItsOlderHalfToTheInjectorInOneBatch) {
   Scheduler scheduler({.workers = 1});
   Tasks tasks;
   into_ring(scheduler, 0, tasks, 256);
@@ -232,9 +232,9 @@ TEST(SchedulerTest, AFullRingGivesItsYoungerHalfToTheInjectorInOneBatch) {
     (found.source == Source::kRing ? from_ring : from_injector).push_back(found.id);
   }
   ASSERT_EQ(from_ring.size(), 128u);
-  for (std::uint64_t id = 0; id < 128; ++id) EXPECT_EQ(from_ring[id], id);
-  EXPECT_THAT(from_injector, ElementsAre(128, 129));
-  EXPECT_EQ(next(scheduler, 0), Seen(130, Source::kInjector));
+  for (std::uint64_t id = 0; id < 128; ++id) EXPECT_EQ(from_ring[id], 128 + id);
+  EXPECT_THAT(from_injector, ElementsAre(0, 1));
+  EXPECT_EQ(next(scheduler, 0), Seen(2, Source::kInjector));
 }
 
 TEST(SchedulerTest, ATaskThatIsDisplacedIntoAFullRingOverflowsToo) {

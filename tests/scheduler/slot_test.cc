@@ -105,7 +105,8 @@ TEST_P(SlotStressTest, EveryTaskIsTakenOnce) {
   const auto dawdle = [&random] { pause(random); };
   for (std::size_t i = 0; i < kTasks; ++i) {
     // Some are displaced, some taken, so that the slot is empty then.
-    take(slot.exchange(SlotEntry(all[i], static_cast<Level>(test::id_of(all[i]) % kLevels)), gate, dawdle));
+    take(slot.exchange(SlotEntry(all[i], static_cast<Level>(test::id_of(all[i]) % kLevels)), gate,
+                       dawdle));
     if (i % 3 == 0) take(slot.exchange(SlotEntry(), gate, dawdle));
   }
   while (slot.filled()) take(slot.exchange(SlotEntry(), gate));
