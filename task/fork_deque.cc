@@ -17,12 +17,10 @@ struct ForkDeque::Buffer {
   std::unique_ptr<Buffer> older;
 };
 
-namespace {
-constexpr std::int64_t kFirstCapacity = 256;
-}  // namespace
-
 // One slot that always holds nullptr, so that pop_if() needs no test for "never used".
-ForkDeque::ForkDeque(ForkGate& gate) : gate_(gate), buffers_(std::make_unique<Buffer>(1)) {
+ForkDeque::ForkDeque(ForkGate& gate, std::int64_t first_capacity)
+    : gate_(gate), buffers_(std::make_unique<Buffer>(1)), first_capacity_(first_capacity) {
+  SKUA_REQUIRE(first_capacity >= 2 && (first_capacity & (first_capacity - 1)) == 0, first_capacity);
   slots_ = buffers_->slots.get();
   slots_[0].store(nullptr, std::memory_order_relaxed);
   buffer_.store(buffers_.get(), std::memory_order_relaxed);
@@ -34,8 +32,8 @@ void ForkDeque::make_room(std::int64_t bottom) noexcept {
   if (limit_ == 0) gate_.note_use();
   const std::int64_t top = top_.load(std::memory_order_acquire);
   const std::int64_t capacity = mask_ + 1;
-  if (capacity < kFirstCapacity || bottom - top >= capacity) {
-    const std::int64_t larger = capacity < kFirstCapacity ? kFirstCapacity : 2 * capacity;
+  if (capacity < first_capacity_ || bottom - top >= capacity) {
+    const std::int64_t larger = capacity < first_capacity_ ? first_capacity_ : 2 * capacity;
     auto buffer = std::make_unique<Buffer>(larger);
     for (std::int64_t i = top; i < bottom; ++i) {
       buffer->slots[static_cast<std::size_t>(i & buffer->mask)].store(

@@ -247,7 +247,9 @@ bool TaskHeader::yield_with_result(std::coroutine_handle<> handle, Waiter* waite
     return false;
   }
   resume = handle;
-  waiting_on = waiter;
+  // An abort that comes from here on leaves the task its result. One that had come before ends it here: this is the
+  // suspension that it was to end at. Else a loop over ready operations would never end.
+  waiting_on = root->abort_requested() ? nullptr : waiter;
   root->executor->schedule_yielded(this);  // *this may be gone.
   return true;
 }

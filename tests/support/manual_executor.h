@@ -90,6 +90,7 @@ class ManualExecutor final : public internal::Executor {
   // As the given worker: a ready task; else the newest of its own forks; else the oldest of another's.
   bool run_one(int worker_index = 0) {
     ManualWorker& self = worker(worker_index);
+    running_ = &self;
     if (internal::TaskHeader* const task = pop()) {
       run(self, task);
       return true;
@@ -114,6 +115,8 @@ class ManualExecutor final : public internal::Executor {
     std::lock_guard<std::mutex> lock(mu_);
     return ready_.size();
   }
+  // The worker whose turn it is on this thread.
+  static const ManualWorker* running() { return running_; }
   std::size_t ended() const { return ended_.load(std::memory_order_acquire); }
 
   // While nobody runs tasks.
@@ -127,6 +130,8 @@ class ManualExecutor final : public internal::Executor {
     task->worker = &self;
     task->run();
   }
+
+  inline static thread_local const ManualWorker* running_ = nullptr;
 
   internal::ForkGate gate_{internal::membarrier_available() ? &internal::membarrier : nullptr};
   std::vector<std::unique_ptr<ManualWorker>> workers_;

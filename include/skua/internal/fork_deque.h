@@ -94,8 +94,10 @@ class ForkGate {
 
 class ForkDeque {
  public:
-  // Allocates nothing until the first push.
-  explicit ForkDeque(ForkGate& gate);
+  static constexpr std::int64_t kFirstCapacity = 256;
+
+  // Allocates next to nothing until the first push, then room for `first_capacity` records, a power of two.
+  explicit ForkDeque(ForkGate& gate, std::int64_t first_capacity = kFirstCapacity);
   ForkDeque(const ForkDeque&) = delete;
   ForkDeque& operator=(const ForkDeque&) = delete;
   // Requires: empty.
@@ -169,6 +171,8 @@ class ForkDeque {
   std::atomic<Buffer*> buffer_;
   // Owner only. Thieves may still read the older ones.
   std::unique_ptr<Buffer> buffers_;
+  // Constant after construction.
+  const std::int64_t first_capacity_;
   // Any thread.
   alignas(kCacheLine) std::atomic<std::int64_t> top_{0};
 };
