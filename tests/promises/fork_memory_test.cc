@@ -98,8 +98,8 @@ struct Form {
   std::int64_t on_a_path;  // Blocks of a path from the root to a leaf, while it is the only one.
 };
 
-// Each worker is on one path from the root to a leaf: a thief goes on from the record that it has stolen. And it may have
-// left another path waiting, where its budget was used up. So the bound is twice as many paths as workers.
+// Each worker is on one path from the root to a leaf: a thief goes on from the record that it has stolen. And it may
+// have left another path waiting, where its budget was used up. So the bound is twice as many paths as workers.
 TEST_P(ForkMemoryTest, ATreeOfAMillionLeavesLivesOnAPathForEachWorker) {
   constexpr Form kForms[] = {
       {"when_all_n<N>", &lazy_tree, kDepth + 1},
