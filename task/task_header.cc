@@ -7,6 +7,7 @@
 #include <cstring>
 #include <exception>
 #include <string>
+#include <utility>
 
 #include "base/futex.h"
 #include "skua/internal/check.h"
@@ -288,22 +289,23 @@ void TaskHeader::enrol() noexcept {
     executor->enrol(this);
     return;
   }
-  MutexLock lock(&lock_of(root));
+  bool root_is_new = false;
+  {
+    MutexLock lock(&lock_of(root));
+    root_is_new = !std::exchange(root->enrolled, true);
+    forked_link_ = nullptr;
+    if (root->abort_requested()) {  // [FORKED]
+      mark_aborted();
+    } else {
+      forked_next_ = root->forked_next_;
+      if (forked_next_ != nullptr) forked_next_->forked_link_ = &forked_next_;
+      forked_link_ = &root->forked_next_;
+      root->forked_next_ = this;
+    }
+  }
   // The registry must find the root, which may never have suspended by itself. It waits for this child, so that nobody
-  // but its descendants can come here.
-  if (!root->enrolled) {
-    root->enrolled = true;
-    root->executor->enrol(root);
-  }
-  forked_link_ = nullptr;
-  if (root->abort_requested()) {  // [FORKED]
-    mark_aborted();
-    return;
-  }
-  forked_next_ = root->forked_next_;
-  if (forked_next_ != nullptr) forked_next_->forked_link_ = &forked_next_;
-  forked_link_ = &root->forked_next_;
-  root->forked_next_ = this;
+  // but its descendants can come here. Not under the lock: a shutdown aborts roots under the registry's.
+  if (root_is_new) root->executor->enrol(root);
 }
 
 void TaskHeader::leave_root() noexcept {

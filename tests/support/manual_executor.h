@@ -8,6 +8,7 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -102,7 +103,7 @@ class ManualExecutor final : public internal::Executor {
       fork = workers_[i]->deque.steal();
     }
     if (fork == nullptr) return false;
-    self.budget = internal::kRunBudget;
+    self.budget = run_budget;
     if (internal::TaskHeader* const child = fork->take(self)) run(self, child);
     return true;
   }
@@ -121,12 +122,13 @@ class ManualExecutor final : public internal::Executor {
 
   // While nobody runs tasks.
   bool refuses = false;
+  std::int32_t run_budget = internal::kRunBudget;  // Of a run.
   std::vector<internal::TaskHeader*> enrolled;
   std::vector<internal::TaskHeader*> retired;
 
  private:
-  static void run(ManualWorker& self, internal::TaskHeader* task) {
-    self.budget = internal::kRunBudget;
+  void run(ManualWorker& self, internal::TaskHeader* task) {
+    self.budget = run_budget;
     task->worker = &self;
     task->run();
   }

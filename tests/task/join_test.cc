@@ -22,6 +22,7 @@
 
 #include "skua/spawn.h"
 #include "skua/task.h"
+#include "skua/this_task.h"
 #include "task/frame_count.h"
 #include "tests/support/manual_executor.h"
 #include "tests/support/runtime_fixture.h"
@@ -320,6 +321,35 @@ TEST_P(JoinTest, TheEagerFormsDestroyTheirResultsOnceToo) {
       EXPECT_EQ(live.load(), 0) << mask;
     }
   }
+}
+
+// --- Tasks that stay on their worker ------------------------------------------------------------
+
+Task<int> stays(int home, int depth) {
+  EXPECT_EQ(this_task::worker_index(), home);
+  if (depth == 0) {
+    co_await yield_now();
+    EXPECT_EQ(this_task::worker_index(), home);
+    co_return 1;
+  }
+  const auto make = [=](std::size_t) {
+    EXPECT_EQ(this_task::worker_index(), home);
+    return stays(home, depth - 1);
+  };
+  const std::array<int, 4> parts = co_await when_all_n<4>(make);
+  EXPECT_EQ(this_task::worker_index(), home);
+  int sum = 0;
+  for (const int part : parts) sum += part;
+  co_return sum;
+}
+Task<int> stays_here() {
+  auto child = spawn_local(stays(this_task::worker_index(), 5));
+  const int sum = co_await std::move(child);
+  co_return sum;
+}
+
+TEST_P(JoinTest, WhatATaskForksThatStaysOnItsWorkerStaysThereToo) {
+  EXPECT_EQ(runtime().block_on(stays_here()), 1024);
 }
 
 // --- Who makes the next child -------------------------------------------------------------------
