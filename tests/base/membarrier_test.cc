@@ -14,8 +14,8 @@ TEST(MembarrierTest, TheAnswerDoesNotChange) {
 }
 
 // Shows that the other thread needs no barrier of its own. Both store, then load what the other one stores: at least
-// one of them must see the other. The cheap side has nothing but the compiler to keep its two steps in order. Without the
-// call of membarrier() both miss each other in about one round of 200, on x86, while the two run at the same time.
+// one of them must see the other. The cheap side has nothing but the compiler to keep its two steps in order. Without
+// the call of membarrier() both miss each other in about one round of 200, on x86, while the two run at the same time.
 TEST(MembarrierTest, IsABarrierInTheOtherThreadToo) {
   if (!membarrier_available()) GTEST_SKIP() << "the kernel refuses membarrier(2)";
   constexpr std::uint32_t kRounds = 100'000;
