@@ -169,8 +169,9 @@ SKUA_NOINLINE void Worker::leave_sleep() noexcept {
 Turn Worker::park() noexcept {
   Scheduler& scheduler = set_.scheduler_;
   Driver& driver = *set_.driver_;
-  if (!scheduler.announce_sleep(queues_, linger_ > 0)) return Turn::kPolled;
+  // Even if nothing comes of it: it may have the watch from here on.
   has_slept_ = true;
+  if (!scheduler.announce_sleep(queues_, linger_ > 0)) return Turn::kPolled;
   WorkerCounters& counters = queues_.counters;
   WorkerCounters::add(counters.parks);
   const std::int64_t limit_ns = scheduler.has_watch(queues_) ? now_ns() + watch_ns_ : INT64_MAX;

@@ -63,7 +63,7 @@ class Worker : public WorkerCore {
   LocalQueues& queues_;
   // Owner only.
   int turns_to_events_ = 1;    // Until the next look at the driver and the timers.
-  bool has_slept_ = false;     // Since the last run.
+  bool has_slept_ = false;     // Or was about to, since the last run.
   int linger_ = 0;             // Looks for which the watch stays though no peer is awake.
   std::int64_t watch_ns_ = 0;  // Between two looks of the watch.
   Sampler sampler_{*this};     // Its histograms: any thread.
