@@ -11,6 +11,7 @@
 
 #include <gtest/gtest.h>
 
+#include "skua/internal/config.h"
 #include "skua/join.h"
 #include "skua/runtime.h"
 #include "skua/task.h"
@@ -21,8 +22,13 @@ namespace skua {
 namespace {
 
 constexpr std::int64_t kFanOut = 10;
+#if SKUA_TSAN || SKUA_ASAN
+constexpr std::int64_t kDepth = 5;  // Ten times as slow there, and the blocks are the same.
+constexpr std::int64_t kLeaves = 100'000;
+#else
 constexpr std::int64_t kDepth = 6;
 constexpr std::int64_t kLeaves = 1'000'000;
+#endif
 
 // The most blocks that a leaf has seen. Leaves look now and then: it takes a while.
 class Peak {
