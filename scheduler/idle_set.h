@@ -20,7 +20,8 @@
 //
 // The watch. While a worker runs, it may get stuck in a task, with another task in its slot or nobody at the driver. So
 // while anybody is awake and anybody sleeps, one of the sleepers sleeps for a short time only and looks around: it has
-// the watch. It is set under mu_, as are the changes of who is awake, so there is no moment without:
+// the watch. [WATCH] It is set under mu_, as are the changes of who is awake, so there is no moment without, and what
+// the one that has it notes of its peers, the next one reads:
 //
 //   sleep()      the worker takes the watch if nobody has it and a peer is awake (or it wants to linger)
 //   begin_run()  who goes from sleep to work lets go of it; if nobody has it then, a sleeper is woken to take it

@@ -149,9 +149,9 @@ Found Scheduler::from_ring_or_homed(LocalQueues& self, Level level) noexcept {
   }
   if (TaskHeader* const task = self.homed[level].pop()) return {task, Source::kHomed, level};
   if (TaskHeader* const task = ring.pop()) return {task, Source::kRing, level};
-  if (const Found found = from_own_forks(self, level)) return found;
+  // Cleared first: see from_own().
   self.busy &= ~(LocalQueues::homed_bit(level) | LocalQueues::shared_bit(level));
-  return {};
+  return from_own_forks(self, level);
 }
 
 // The worker's own queues of a level, and its injector.
@@ -188,7 +188,8 @@ Found Scheduler::next_by_level(LocalQueues& self, std::int32_t budget_left) noex
 
 // --- Looking: forks -------------------------------------------------------------------------------
 
-// The newest fork of the worker's own, or the oldest, if it is its turn.
+// The newest fork of the worker's own, or the oldest, if it is its turn. Who runs what is found sets the level's busy
+// bit again, for there may be more.
 Found Scheduler::from_own_forks(LocalQueues& self, Level level) noexcept {
   const bool oldest = is_oldest_forks_turn(self.tick.load(std::memory_order_relaxed));
   for (auto* deques : {&self.forks, &self.homed_forks}) {

@@ -241,20 +241,21 @@ class Scheduler {
   // The worker's own queues of a level.
   SKUA_ALWAYS_INLINE Found from_own(LocalQueues& self, Level level,
                                     std::int32_t budget_left) noexcept {
+    // Before the slot: its streaks repeat every 4 ticks, and would hide the forks' turn for ever.
+    if (SKUA_UNLIKELY(is_forks_turn(self.tick.load(std::memory_order_relaxed)))) {
+      if (const Found found = from_own_forks(self, level)) return found;
+    }
     if (self.slot_level == level) {
       if (const Found found = from_slot(self, level, budget_left)) return found;
     }
     self.slot_streak[level] = 0;
-    if (SKUA_UNLIKELY(is_forks_turn(self.tick.load(std::memory_order_relaxed)))) {
-      if (const Found found = from_own_forks(self, level)) return found;
-    }
     if (SKUA_UNLIKELY((self.busy & LocalQueues::homed_bit(level)) != 0)) {
       return from_ring_or_homed(self, level);
     }
     if (TaskHeader* const task = self.rings[level].pop()) return {task, Source::kRing, level};
-    if (const Found found = from_own_forks(self, level)) return found;
+    // Cleared first: a fork that was cut short gives no child, but may have queued its parent here.
     self.busy &= ~LocalQueues::shared_bit(level);
-    return {};
+    return from_own_forks(self, level);
   }
   SKUA_ALWAYS_INLINE Found from_slot(LocalQueues& self, Level level,
                                      std::int32_t budget_left) noexcept {

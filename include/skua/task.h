@@ -76,7 +76,8 @@ class Promise final : public PromiseReturn<T> {
   }
 
   SKUA_ALWAYS_INLINE static void* operator new(std::size_t size) { return allocate_frame<T>(size); }
-  SKUA_ALWAYS_INLINE static void operator delete(void* frame, std::size_t size) noexcept {
+  // Not forced inline at -O0: Clang would place its locals in the frame that it frees.
+  SKUA_INLINE_IF_OPTIMIZED static void operator delete(void* frame, std::size_t size) noexcept {
     deallocate_frame<T>(frame, size);
   }
 };

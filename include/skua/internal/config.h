@@ -8,6 +8,13 @@
 // Forced inlining, at -O0 too: a function so marked leaves no symbol behind that a linker could
 // merge with the differently configured copy of another translation unit.
 #define SKUA_ALWAYS_INLINE [[gnu::always_inline]] inline
+// Forced inlining where locals go to registers. At -O0 the locals of what is inlined into a coroutine stand in its
+// frame.
+#ifdef __OPTIMIZE__
+#define SKUA_INLINE_IF_OPTIMIZED SKUA_ALWAYS_INLINE
+#else
+#define SKUA_INLINE_IF_OPTIMIZED inline
+#endif
 #define SKUA_NOINLINE [[gnu::noinline]]
 #define SKUA_COLD [[gnu::cold, gnu::noinline]]
 // For slow paths that are called from where no register is to spare: the callee saves what it uses, so that the fast
