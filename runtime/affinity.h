@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How many CPUs this process may use.
+// Which CPUs this process may use.
 #pragma once
+
+#include <vector>
 
 namespace skua::internal {
 
-// The size of the affinity mask of this process, at least 1.
+// The affinity mask of the calling thread, in ascending order; empty if the kernel does not tell.
+std::vector<int> usable_cpu_list();
+// Its size, at least 1.
 int usable_cpus();
 
 }  // namespace skua::internal

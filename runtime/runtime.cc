@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "blocking_pool/blocking_pool.h"
 #include "runtime/affinity.h"
@@ -92,6 +93,7 @@ absl::StatusOr<std::unique_ptr<Runtime::Impl>> Runtime::Impl::create(RuntimeOpti
        .event_interval = options.event_interval,
        .ring_entries = options.ring_entries,
        .thread_name = options.thread_name,
+       .cpus = multi && options.pin_workers ? internal::usable_cpu_list() : std::vector<int>(),
        .on_thread = [impl_of_thread, multi](bool begins) {
          Impl* const self = *impl_of_thread;
          if (multi) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <pthread.h>
+#include <sched.h>
 #include <system_error>
 #include <utility>
 
@@ -58,19 +59,37 @@ absl::Status WorkerSet::start() {
     try {
       threads_.emplace_back([this, w = worker.get()] { thread_main(*w); });
     } catch (const std::system_error& error) {
-      // Those that never started have arrived, as far as the drain goes.
-      {
-        MutexLock lock(&drain_mu_);
-        arrived_ = options_.workers - static_cast<int>(threads_.size());
-        if (threads_.empty()) drained_ = true;
-      }
-      const absl::Status status = errno_to_status(error.code().value(), "creating a worker thread");
-      request_shutdown();
-      join();
-      return status;
+      return give_up_start(errno_to_status(error.code().value(), "creating a worker thread"));
+    }
+    if (const int error = bind_to_cpu(threads_.back(), threads_.size() - 1); error != 0) {
+      return give_up_start(errno_to_status(error, "binding a worker to its CPU"));
     }
   }
   return absl::OkStatus();
+}
+
+// 0, or what pthread_setaffinity_np(3) says.
+int WorkerSet::bind_to_cpu(std::thread& thread, std::size_t index) const noexcept {
+  if (options_.cpus.empty()) return 0;
+  const int cpu = options_.cpus[index % options_.cpus.size()];
+  // The macros of one set end at CPU 1023.
+  std::vector<cpu_set_t> mask(static_cast<std::size_t>(cpu) / CPU_SETSIZE + 1);
+  const std::size_t bytes = mask.size() * sizeof(cpu_set_t);
+  CPU_SET_S(static_cast<std::size_t>(cpu), bytes, mask.data());
+  return pthread_setaffinity_np(thread.native_handle(), bytes, mask.data());
+}
+
+// Ends the workers that have started.
+absl::Status WorkerSet::give_up_start(absl::Status status) noexcept {
+  // Those that never started have arrived, as far as the drain goes.
+  {
+    MutexLock lock(&drain_mu_);
+    arrived_ += options_.workers - static_cast<int>(threads_.size());
+    if (threads_.empty()) drained_ = true;
+  }
+  request_shutdown();
+  join();
+  return status;
 }
 
 void WorkerSet::thread_main(Worker& worker) noexcept {

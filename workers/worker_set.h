@@ -36,6 +36,7 @@ struct WorkerSetOptions {
   bool use_membarrier = true;         // If the kernel has it; tests do without.
   unsigned ring_entries = 1024;
   std::string thread_name = "skua";
+  std::vector<int> cpus = {};  // To which the workers are bound, in turn; empty: to none.
   // Runs on a thread that becomes a worker (true) or ceases to be one (false).
   std::function<void(bool)> on_thread = [](bool) {};
 };
@@ -105,6 +106,8 @@ class WorkerSet final : public Executor {
   std::int64_t earliest_deadline() const noexcept;
   bool fire_timers(std::int64_t now_ns) noexcept;
   void thread_main(Worker& worker) noexcept;
+  int bind_to_cpu(std::thread& thread, std::size_t index) const noexcept;
+  absl::Status give_up_start(absl::Status status) noexcept SKUA_EXCLUDES(drain_mu_);
   void arrive_at_drain() noexcept SKUA_EXCLUDES(drain_mu_);
   void begin_drain() noexcept SKUA_REQUIRES(drain_mu_);
   void finish_drain() noexcept;

@@ -58,6 +58,10 @@ struct RuntimeOptions {
   int event_interval = 61;
   // Workers are called NAME-0, NAME-1, ..., pool threads NAME-blocking; the kernel shows 15 characters.
   std::string thread_name = "skua";
+  // Binds each worker to one CPU of the affinity mask that the thread which starts the runtime has: worker i to the
+  // i-th, and from the first again if there are more workers. For thread-per-core services; elsewhere the kernel
+  // places threads better. Without effect on kCurrentThread, and on the blocking pool.
+  bool pin_workers = false;
   // Entries of the submission queue of the io_uring, 1 to 32768; rounded up to a power of two. The completion
   // queue has four times as many. More operations than that may be in flight.
   unsigned ring_entries = 1024;
@@ -77,6 +81,7 @@ class Runtime {
   //
   // Errors: kInvalidArgument - an option is out of its range. kFailedPrecondition - io_uring is missing or
   //   forbidden; the message says what to do. kResourceExhausted - a thread or a descriptor cannot be had.
+  //   With pin_workers, what pthread_setaffinity_np(3) says if a CPU is taken away meanwhile.
   static absl::StatusOr<std::unique_ptr<Runtime>> create(RuntimeOptions options = {});
   ~Runtime();
   Runtime(const Runtime&) = delete;
