@@ -78,6 +78,7 @@ struct alignas(kCacheLine) LocalQueues {
   WorkerCore* core = nullptr;
   // Owner only.
   std::uint32_t busy = 0;
+  std::uint32_t last_pause = 0;        // The tick in which a tree of forks used up its budget.
   int ticks_to_injector = 0;           // Until an injector comes before the own queues.
   Level slot_level = kNoLevel;         // Of the task put into the slot; it may have been stolen.
   Level injector_turn = kNormalLevel;  // The level that is looked at first when that is so.

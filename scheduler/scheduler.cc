@@ -239,7 +239,7 @@ Found Scheduler::from_peers_forks(LocalQueues& self, int start, Level level) noe
 }
 
 bool Scheduler::may_go_on(LocalQueues& self) noexcept {
-  self.count_tick();
+  self.last_pause = self.count_tick();
   --self.ticks_to_injector;
   if (self.slot.filled() || self.inbox.maybe()) return false;
   for (Level level = 0; level < kLevels; ++level) {

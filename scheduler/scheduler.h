@@ -213,6 +213,13 @@ class Scheduler {
     return tick % 1024 == 9;
   }
 
+  // A tree that has paused goes on from the ring, so its forks need no turn: it would start one more strand of the tree
+  // each time, and none of them ends before the tree does.
+  static bool are_forks_due(const LocalQueues& self) noexcept {
+    const std::uint32_t tick = self.tick.load(std::memory_order_relaxed);
+    return is_forks_turn(tick) && (tick - self.last_pause >= 16 || is_oldest_forks_turn(tick));
+  }
+
   // To the end of the worker's own queue for it.
   SKUA_ALWAYS_INLINE void append(LocalQueues& self, TaskHeader* task, Level level) noexcept {
     if (SKUA_UNLIKELY(task->root->home >= 0)) {
@@ -242,7 +249,7 @@ class Scheduler {
   SKUA_ALWAYS_INLINE Found from_own(LocalQueues& self, Level level,
                                     std::int32_t budget_left) noexcept {
     // Before the slot: its streaks repeat every 4 ticks, and would hide the forks' turn for ever.
-    if (SKUA_UNLIKELY(is_forks_turn(self.tick.load(std::memory_order_relaxed)))) {
+    if (SKUA_UNLIKELY(are_forks_due(self))) {
       if (const Found found = from_own_forks(self, level)) return found;
     }
     if (self.slot_level == level) {

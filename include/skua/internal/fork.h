@@ -89,6 +89,7 @@ class ForkRecord {
 
   // Suspends the parent and runs the first child.
   SKUA_ALWAYS_INLINE std::coroutine_handle<> start(PromiseBase& parent) noexcept {
+    SKUA_REQUIRE(next_ == 0, "a when_all is awaited once");
     parent_ = &parent;
     root_ = parent.task->root;
     return transfer_to(advance(*parent.task->worker));
