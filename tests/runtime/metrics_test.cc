@@ -72,9 +72,10 @@ TEST(RuntimeMetricsTest, CountsRunsAndYieldsAndSamplesOneIn64) {
 
 // One worker, kept busy until the depths have been read.
 TEST(RuntimeMetricsTest, ShowsHowManyTasksOfWhichPriorityWaitWhere) {
-  Runtime runtime({.worker_threads = 1});
+  // They outlive the runtime: its task may still be about to leave them.
   std::latch begun(1);
   std::latch seen(1);
+  Runtime runtime({.worker_threads = 1});
   const auto busy = [](std::latch* in, std::latch* out) -> Task<> {
     for (int i = 0; i < 4; ++i) spawn(yields(0), {.priority = Priority::kLow});
     in->count_down();
