@@ -31,7 +31,7 @@ class SemaphoreTest : public testing::Test {
     return internal::spawn_on(executor_, std::move(task), {});
   }
 
-  ManualExecutor executor_;
+  ManualExecutor executor_{3};
 };
 
 // Takes a permit, notes it, and leaves it in `kept`.
@@ -267,14 +267,14 @@ TEST_P(SemaphoreStressTest, ThereAreNeverMoreHoldersThanPermits) {
   for (std::size_t i = 0; i < kTasks; ++i) {
     handles.push_back(spawn(work_with_permit(&semaphore, &inside, permits, kRounds, &counter)));
   }
-  const auto work = [&] {
+  const auto work = [&](int worker) {
     while (executor_.ended() < kTasks) {
-      if (!executor_.run_one()) std::this_thread::yield();
+      if (!executor_.run_one(worker)) std::this_thread::yield();
     }
   };
-  std::thread helper_a(work);
-  std::thread helper_b(work);
-  work();
+  std::thread helper_a(work, 1);
+  std::thread helper_b(work, 2);
+  work(0);
   helper_a.join();
   helper_b.join();
   EXPECT_EQ(semaphore.available(), static_cast<std::size_t>(permits));
