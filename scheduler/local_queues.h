@@ -64,23 +64,47 @@ struct alignas(kCacheLine) LocalQueues {
     return next;
   }
 
-  // A task is about to run here, which may leave forks behind: says where they go.
-  void begin_run(bool is_homed, Level level) noexcept {
-    busy |= is_homed ? homed_bit(level) : shared_bit(level);
-    core->forks = is_homed ? &homed_forks[level] : &forks[level];
+  // A task is about to run here: says what it may leave behind, and what it passes on.
+  SKUA_ALWAYS_INLINE void begin_run(const TaskHeader& root, Level level) noexcept {
+    // Nearly every run is as the one before it.
+    if (SKUA_LIKELY(plain && level == kNormalLevel && root.level == kNormalLevel &&
+                    root.home < 0)) {
+      busy |= shared_bit(kNormalLevel);
+      return;
+    }
+    begin_other_run(root, level);
+  }
+  // What is woken from here on, by the driver or a timer, is woken by no task.
+  void end_runs() noexcept {
+    plain = false;
+    core->level = kLowLevel;
+    core->own_level = kNormalLevel;
   }
 
   static constexpr Level kNoLevel = kLevels;
 
+ private:
+  SKUA_NOINLINE void begin_other_run(const TaskHeader& root, Level level) noexcept {
+    const bool is_homed = root.home >= 0;
+    busy |= is_homed ? homed_bit(level) : shared_bit(level);
+    core->forks = is_homed ? &homed_forks[level] : &forks[level];
+    core->level = level;
+    core->own_level = root.level;
+    plain = !is_homed && level == kNormalLevel && root.level == kNormalLevel;
+  }
+
+ public:
   // Constant after construction.
   const int worker;
   // What the worker runs tasks with. Set by Scheduler::attach().
   WorkerCore* core = nullptr;
   // Owner only.
   std::uint32_t busy = 0;
-  std::uint32_t last_pause = 0;        // The tick in which a tree of forks used up its budget.
-  int ticks_to_injector = 0;           // Until an injector comes before the own queues.
-  Level slot_level = kNoLevel;         // Of the task put into the slot; it may have been stolen.
+  std::uint32_t last_pause = 0;     // The tick in which a tree of forks used up its budget.
+  std::uint32_t injector_tick = 0;  // When an injector comes before the own queues.
+  int plain_ticks = 0;              // Until a tick that is owed to somebody, or to an injector.
+  bool plain = false;               // The last run was one of a kNormal task that may run anywhere.
+  Level slot_level = kNoLevel;      // Of the task put into the slot; it may have been stolen.
   Level injector_turn = kNormalLevel;  // The level that is looked at first when that is so.
   std::uint8_t homed_turn = 0;         // By level: the homed tasks come before the ring.
   bool injector_before_high = false;   // The injector's kHigh tasks come before the own ones.

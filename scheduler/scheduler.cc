@@ -30,7 +30,7 @@ Scheduler::Scheduler(const SchedulerTuning& tuning)
     const std::uint64_t seed = tuning.seed + static_cast<std::uint64_t>(i);
     locals_.push_back(
         std::make_unique<LocalQueues>(i, injectors_, fork_gate_, tuning.ring_capacity, seed));
-    locals_.back()->ticks_to_injector = tuning.global_queue_interval;
+    locals_.back()->injector_tick = static_cast<std::uint32_t>(tuning.global_queue_interval);
   }
 }
 
@@ -130,7 +130,8 @@ Found Scheduler::from_injector(LocalQueues& self, Level level) noexcept {
 // The injectors of kNormal and kLow come before the own queues in turn; kHigh has a turn in every look. A level that
 // the tick is owed to comes first, or gets what it is owed from its own queues.
 Found Scheduler::from_injectors_in_turn(LocalQueues& self, Level owed) noexcept {
-  self.ticks_to_injector = tuning_.global_queue_interval;
+  self.injector_tick = self.tick.load(std::memory_order_relaxed) +
+                       static_cast<std::uint32_t>(tuning_.global_queue_interval);
   const Level first = owed != kNoLevel ? owed : self.injector_turn;
   const Level second = first == kNormalLevel ? kLowLevel : kNormalLevel;
   Found found = one_from_injector(self, first, Source::kInjectorTick);
@@ -170,10 +171,23 @@ Found Scheduler::from_level(LocalQueues& self, Level level, std::int32_t budget_
   return from_injector(self, level);
 }
 
+// Whoever the tick is owed to has nothing, as far as kNormal tasks that may run anywhere are concerned.
+bool Scheduler::is_plain_after_all(LocalQueues& self) noexcept {
+  const std::uint32_t tick = self.tick.load(std::memory_order_relaxed);
+  const int to_injector = ticks_until(self.injector_tick, tick);
+  if (to_injector <= 0 || !self.forks[kNormalLevel].looks_empty() ||
+      injectors_[kLowLevel].size_hint() != 0) {
+    return false;
+  }
+  self.plain_ticks = std::min(ticks_to_turn(tick), to_injector);
+  return true;
+}
+
 Found Scheduler::next_by_level(LocalQueues& self, std::int32_t budget_left) noexcept {
-  const Level owed = owed_level(self.tick.load(std::memory_order_relaxed));
+  const std::uint32_t tick = self.tick.load(std::memory_order_relaxed);
+  const Level owed = owed_level(tick);
   if (self.inbox.maybe()) self.drain_inbox();
-  if (self.ticks_to_injector <= 0) {
+  if (ticks_until(self.injector_tick, tick) <= 0) {
     if (const Found found = from_injectors_in_turn(self, owed)) return found;
   }
   if (owed != kNoLevel) {
@@ -210,8 +224,7 @@ Found Scheduler::take_fork(LocalQueues& self, ForkRecord* fork, ForkDeque& deque
   core.level = level;
   core.own_level = fork->root().level;
   TaskHeader* const child = fork->take(core);
-  core.level = kLowLevel;
-  core.own_level = kNormalLevel;
+  self.end_runs();
   return {child, source, level};
 }
 
@@ -240,7 +253,7 @@ Found Scheduler::from_peers_forks(LocalQueues& self, int start, Level level) noe
 
 bool Scheduler::may_go_on(LocalQueues& self) noexcept {
   self.last_pause = self.count_tick();
-  --self.ticks_to_injector;
+  --self.plain_ticks;
   if (self.slot.filled() || self.inbox.maybe()) return false;
   for (Level level = 0; level < kLevels; ++level) {
     if (!self.rings[level].empty() || !self.homed[level].empty() ||

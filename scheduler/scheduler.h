@@ -20,6 +20,7 @@
 // Why 61: Go's and Tokio's constant; a prime, so that it does not beat with patterns of the load.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -106,7 +107,8 @@ class Scheduler {
   // `level` is that of the run to come. A homed task goes to its home, whatever the function.
 
   // A task that was spawned or woken on a worker: into its slot; what stood there goes to its ring. The worker itself.
-  [[nodiscard]] int push_slot(LocalQueues& self, TaskHeader* task, Level level) noexcept {
+  [[nodiscard]] SKUA_ALWAYS_INLINE int push_slot(LocalQueues& self, TaskHeader* task,
+                                                 Level level) noexcept {
     if (SKUA_UNLIKELY(task->root->home >= 0 || tuning_.policy != QueuePolicy::kWorkStealing)) {
       return push_by_policy(self, task, level);
     }
@@ -139,14 +141,19 @@ class Scheduler {
 
   // The next task from the worker's own queues or the injectors. Counts a tick. `budget_left` is what the last run
   // has left of its coop budget.
-  [[nodiscard]] Found next(LocalQueues& self, std::int32_t budget_left) noexcept {
-    const std::uint32_t tick = self.count_tick();
-    --self.ticks_to_injector;
-    // With kNormal tasks alone there is one slot and one ring to look at.
-    if (SKUA_LIKELY(self.busy == LocalQueues::shared_bit(kNormalLevel) &&
-                    self.ticks_to_injector > 0 && !is_owed_to_low(tick) &&
+  [[nodiscard]] SKUA_ALWAYS_INLINE Found next(LocalQueues& self,
+                                              std::int32_t budget_left) noexcept {
+    self.count_tick();
+    // With kNormal tasks alone, in a tick that is owed to nobody, there is one slot and one ring to look at.
+    if (SKUA_LIKELY((--self.plain_ticks > 0 || is_plain_after_all(self)) &&
+                    self.busy == LocalQueues::shared_bit(kNormalLevel) &&
                     injectors_[kHighLevel].size_hint() == 0 && !self.inbox.maybe())) {
-      if (const Found found = from_own(self, kNormalLevel, budget_left)) return found;
+      if (self.slot_level == kNormalLevel) {
+        if (const Found found = from_slot(self, kNormalLevel, budget_left)) return found;
+      }
+      self.slot_streak[kNormalLevel] = 0;
+      if (TaskHeader* const task = self.rings[kNormalLevel].pop())
+        return {task, Source::kRing, kNormalLevel};
     }
     return next_by_level(self, budget_left);
   }
@@ -212,6 +219,22 @@ class Scheduler {
   static constexpr bool is_oldest_forks_turn(std::uint32_t tick) noexcept {
     return tick % 1024 == 9;
   }
+  // Ticks from `tick` to the next one that is kLow's or the forks' turn; kNormal's matters only if there is kHigh.
+  static int ticks_to_turn(std::uint32_t tick) noexcept {
+    static constexpr auto kTicks = [] {
+      std::array<std::uint8_t, 32> ticks{};
+      for (std::uint32_t from = 0; from < ticks.size(); ++from) {
+        std::uint32_t to = from + 1;
+        while (!is_owed_to_low(to) && !is_forks_turn(to)) ++to;
+        ticks[from] = static_cast<std::uint8_t>(to - from);
+      }
+      return ticks;
+    }();
+    return kTicks[tick % 32];
+  }
+  static constexpr int ticks_until(std::uint32_t when, std::uint32_t tick) noexcept {
+    return static_cast<int>(when - tick);
+  }
 
   // A tree that has paused goes on from the ring, so its forks need no turn: it would start one more strand of the tree
   // each time, and none of them ends before the tree does.
@@ -273,7 +296,12 @@ class Scheduler {
       WorkerCounters::add(self.counters.slot_runs);
       return {task, Source::kSlot, level};
     }
-    // Two tasks that wake each other must not keep the others waiting: the slot goes to the end of the line.
+    // Two tasks that wake each other must not keep the others waiting: the slot goes to the end of the line, if there
+    // is one.
+    if (self.rings[level].empty() && (self.busy & LocalQueues::homed_bit(level)) == 0) {
+      self.slot_streak[level] = 0;
+      return {task, Source::kRing, level};
+    }
     append(self, task, level);
     return {};
   }
@@ -286,7 +314,8 @@ class Scheduler {
   int push_yielded_by_policy(LocalQueues& self, TaskHeader* task, Level level) noexcept;
   int push_home(TaskHeader* task, Level level) noexcept;
   void overflow(LocalQueues& self, Level level, std::span<TaskHeader*> batch) noexcept;
-  Found next_by_level(LocalQueues& self, std::int32_t budget_left) noexcept;
+  SKUA_NOINLINE bool is_plain_after_all(LocalQueues& self) noexcept;
+  SKUA_NOINLINE Found next_by_level(LocalQueues& self, std::int32_t budget_left) noexcept;
   Found from_level(LocalQueues& self, Level level, std::int32_t budget_left) noexcept;
   Found from_ring_or_homed(LocalQueues& self, Level level) noexcept;
   Found from_injectors_in_turn(LocalQueues& self, Level owed) noexcept;

@@ -19,7 +19,9 @@ struct Context {
   // Resumes `handle`, then whatever it leaves to the trampoline.
   void resume(std::coroutine_handle<> handle) {
     handle.resume();
+#if SKUA_TRAMPOLINE
     while (next) std::exchange(next, nullptr).resume();
+#endif
   }
 };
 

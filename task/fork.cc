@@ -56,7 +56,7 @@ std::coroutine_handle<> ForkRecord::advance_after_failure(WorkerCore& worker) no
   return last_done(worker);
 }
 
-void ForkRecord::tell_idle(WorkerCore& worker) noexcept { worker.executor->fork_pushed(); }
+void ForkRecord::tell_idle(WorkerCore& worker) noexcept { worker.executor->fork_pushed(worker); }
 
 TaskHeader* ForkRecord::advance_later(WorkerCore& worker) noexcept {
   worker.fork_ran_dry = false;
@@ -76,7 +76,7 @@ TaskHeader* ForkRecord::take(WorkerCore& worker) noexcept {
 // The run has lasted long enough: what comes next waits for its turn like everything else.
 std::coroutine_handle<> ForkRecord::pause(WorkerCore& worker) noexcept {
   worker.budget = kRunBudget;
-  if (worker.executor->may_go_on()) return transfer_to(advance(worker));
+  if (worker.executor->may_go_on(worker)) return transfer_to(advance(worker));
   if (TaskHeader* const task = advance_later(worker)) {
     task->root->executor->schedule_yielded(task);  // *task may be gone.
   }
@@ -86,8 +86,9 @@ std::coroutine_handle<> ForkRecord::pause(WorkerCore& worker) noexcept {
 void finish_root(TaskHeader* header) noexcept {
   auto* const task = static_cast<SpawnedTask*>(header);
   Executor* const executor = task->executor;
-  if (task->enrolled) executor->retire(task);
-  const bool draining = executor->task_ended();
+  WorkerCore& worker = *task->worker;
+  if (task->enrolled) executor->retire(task, worker);
+  const bool draining = executor->task_ended(worker);
   // What a task throws while it is being aborted is nobody's fault either.
   task->complete(task->threw && !task->abort_requested());  // *task may be gone.
   if (draining) executor->task_drained();

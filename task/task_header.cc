@@ -57,7 +57,9 @@ void ThreadJoiner::give_turn() noexcept {
 // --- JoinState --------------------------------------------------------------------------------
 
 void JoinState::complete(bool threw) noexcept {
-  const std::uintptr_t joiner = join.exchange(kComplete, std::memory_order_acq_rel);  // [JOIN]
+  std::uintptr_t joiner = join.load(std::memory_order_acquire);  // [JOIN]
+  // A handle that was dropped stays so; a joiner may be taken back.
+  if (joiner != kDetached) joiner = join.exchange(kComplete, std::memory_order_acq_rel);  // [JOIN]
   if (joiner == kEmpty) return;
   if (joiner == kDetached) {
     if (threw && !abandoned) {
@@ -76,6 +78,10 @@ void JoinState::complete(bool threw) noexcept {
 }
 
 void JoinState::drop_handle() noexcept {
+  if (SKUA_LIKELY(is_complete())) {
+    vtable->release(this);
+    return;
+  }
   // Dropped because its owner was aborted or is failing already: what the task throws must not end the process.
   if (this_context().killing || std::uncaught_exceptions() > 0) abandoned = true;
   if (join.exchange(kDetached, std::memory_order_acq_rel) == kComplete) vtable->release(this);
@@ -103,11 +109,6 @@ void JoinState::set_name(const char* text, std::size_t size) {
   std::memcpy(copy, text, size);
   copy[size] = '\0';
   name = copy;
-}
-
-void JoinState::free_name() noexcept {
-  delete[] name;
-  name = nullptr;
 }
 
 // --- TaskHeader: suspend, wake, abort -----------------------------------------------------------
@@ -286,7 +287,7 @@ Mutex& lock_of(const TaskHeader* root) noexcept {
 void TaskHeader::enrol() noexcept {
   enrolled = true;
   if (kind == TaskKind::kRoot) {
-    executor->enrol(this);
+    executor->enrol(this, *worker);
     return;
   }
   bool root_is_new = false;
@@ -305,7 +306,7 @@ void TaskHeader::enrol() noexcept {
   }
   // The registry must find the root, which may never have suspended by itself. It waits for this child, so that nobody
   // but its descendants can come here. Not under the lock: a shutdown aborts roots under the registry's.
-  if (root_is_new) root->executor->enrol(root);
+  if (root_is_new) root->executor->enrol(root, *worker);
 }
 
 void TaskHeader::leave_root() noexcept {
@@ -339,13 +340,11 @@ void TaskHeader::abort_forked() noexcept {
 // --- TaskHeader: running ------------------------------------------------------------------------
 
 void TaskHeader::run() noexcept {
-  // Relaxed: the queue handed over all that was written before the task was put into it.
-  if (SKUA_UNLIKELY((state_.load(std::memory_order_relaxed) & (kAbort | kKill)) != 0 ||
-                    root->abort_requested())) {
+  if (SKUA_UNLIKELY(is_aborted())) {
     run_aborted();
     return;
   }
-  this_context().resume(resume);
+  worker->context->resume(resume);
 }
 
 void TaskHeader::run_draining() noexcept {
@@ -359,13 +358,13 @@ void TaskHeader::run_aborted() noexcept {
     kill();
   } else {
     // What it waited for was there already: the result wins, and the next suspension ends the task.
-    this_context().resume(resume);
+    worker->context->resume(resume);
   }
 }
 
 void TaskHeader::kill() noexcept {
   WorkerCore* const core = worker;
-  Context& context = this_context();
+  Context& context = *core->context;
   context.killing = true;
   PromiseBase* frame = &PromiseBase::of(resume);
   std::uintptr_t parent = frame->parent;

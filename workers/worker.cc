@@ -6,6 +6,7 @@
 
 #include "io_driver/driver.h"
 #include "skua/internal/check.h"
+#include "task/context.h"
 #include "time/clock.h"
 #include "workers/worker_set.h"
 
@@ -52,6 +53,7 @@ void Worker::install() noexcept {
   SKUA_CHECK(worker_of_thread == nullptr);  // The runtime lets no worker block.
   worker_of_thread = this;
   outer_executor_ = current_executor();
+  context = &this_context();
   set_current_executor(&set_);
   set_runs_tasks(true);
   set_current_driver(set_.driver_.get());
@@ -65,6 +67,7 @@ void Worker::uninstall() noexcept {
   set_current_driver(nullptr);
   set_runs_tasks(false);
   set_current_executor(outer_executor_);
+  context = nullptr;
   worker_of_thread = nullptr;
 }
 
@@ -75,34 +78,31 @@ SKUA_ALWAYS_INLINE void Worker::run(const Found& found, bool draining) noexcept 
   WorkerCounters::add(queues_.counters.runs);
   // A task in the slot inherits the time slice of the one that has put it there.
   if (found.source != Source::kSlot) budget = kRunBudget;
-  level = found.level;
-  own_level = task->root->level;
-  queues_.begin_run(task->root->home >= 0, found.level);
+  queues_.begin_run(*task->root, found.level);
   const bool timed = sampler_.begin_run(task);
   task->worker = this;
-  if (SKUA_UNLIKELY(timed || draining)) {
-    run_timed(task, draining);
+  if (SKUA_UNLIKELY(timed || draining || task->is_aborted())) {
+    run_specially(task, timed, draining);
   } else {
-    task->run();
+    context->resume(task->resume);
   }
   // *task may be gone.
-  level = kLowLevel;
-  own_level = kNormalLevel;
 }
 
-SKUA_NOINLINE void Worker::run_timed(TaskHeader* task, bool draining) noexcept {
-  const std::int64_t begin_ns = now_ns();
+SKUA_NOINLINE void Worker::run_specially(TaskHeader* task, bool timed, bool draining) noexcept {
+  const std::int64_t begin_ns = timed ? now_ns() : 0;
   if (draining) {
     task->run_draining();
   } else {
     task->run();
   }
-  sampler_.end_run(now_ns() - begin_ns);
+  if (timed) sampler_.end_run(now_ns() - begin_ns);
 }
 
 // True if a task became ready.
 bool Worker::look_at_events() noexcept {
   std::size_t woken = 0;
+  queues_.end_runs();
   if (set_.driver_->try_hold()) {
     woken = set_.driver_->poll();
     set_.driver_->release();
@@ -113,7 +113,7 @@ bool Worker::look_at_events() noexcept {
   return set_.fire_timers(now_ns()) || woken > 0;
 }
 
-Turn Worker::turn(Source& source) noexcept {
+SKUA_ALWAYS_INLINE Turn Worker::step(Source& source) noexcept {
   Scheduler& scheduler = set_.scheduler_;
   // The drain begins when no worker is within a turn, so this holds until the end of it.
   const WorkerSet::Phase phase = set_.phase();
@@ -121,6 +121,7 @@ Turn Worker::turn(Source& source) noexcept {
     source = Source::kNone;
     set_.unpark(scheduler.end_search(queues_));
     if (phase == WorkerSet::Phase::kStopped) return Turn::kStopped;
+    queues_.end_runs();
     set_.arrive_at_drain();
     return Turn::kPolled;
   }
@@ -133,6 +134,14 @@ Turn Worker::turn(Source& source) noexcept {
   source = found.source;
   run(found, phase == WorkerSet::Phase::kDraining);
   return Turn::kRan;
+}
+
+Turn Worker::turn(Source& source) noexcept { return step(source); }
+
+void Worker::run_until(const ThreadJoiner* joiner) noexcept {
+  Source source;
+  while ((joiner == nullptr || !joiner->notified()) && step(source) != Turn::kStopped) {
+  }
 }
 
 SKUA_NOINLINE Turn Worker::turn_without_task(Source& source) noexcept {
@@ -171,6 +180,7 @@ Turn Worker::park() noexcept {
   Driver& driver = *set_.driver_;
   // Even if nothing comes of it: it may have the watch from here on.
   has_slept_ = true;
+  queues_.end_runs();
   if (!scheduler.announce_sleep(queues_, linger_ > 0)) return Turn::kPolled;
   WorkerCounters& counters = queues_.counters;
   WorkerCounters::add(counters.parks);

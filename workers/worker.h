@@ -38,6 +38,8 @@ class Worker : public WorkerCore {
 
   // Does one thing. `source` says where the task came from, if it ran one.
   Turn turn(Source& source) noexcept;
+  // Turn after turn, until `joiner` is notified, if there is one, or nothing will ever come again.
+  void run_until(const ThreadJoiner* joiner) noexcept;
 
   // This thread is the worker from here on, or no longer.
   void install() noexcept;
@@ -50,8 +52,9 @@ class Worker : public WorkerCore {
  private:
   friend WorkerSet;
 
+  Turn step(Source& source) noexcept;
   void run(const Found& found, bool draining) noexcept;
-  void run_timed(TaskHeader* task, bool draining) noexcept;
+  void run_specially(TaskHeader* task, bool timed, bool draining) noexcept;
   bool look_at_events() noexcept;
   Turn turn_without_task(Source& source) noexcept;
   Found look_late() noexcept;

@@ -97,18 +97,14 @@ void WorkerSet::thread_main(Worker& worker) noexcept {
   const std::string name = options_.thread_name.substr(0, 11) + "-" + std::to_string(worker.index);
   pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
   worker.install();
-  Source source;
-  while (worker.turn(source) != Turn::kStopped) {
-  }
+  worker.run_until(nullptr);
   worker.uninstall();
 }
 
 void WorkerSet::run_here(const ThreadJoiner& joiner) noexcept {
   Worker& worker = *workers_.front();
   worker.install();
-  Source source;
-  while (!joiner.notified() && worker.turn(source) != Turn::kStopped) {
-  }
+  worker.run_until(&joiner);
   worker.uninstall();
 }
 
@@ -204,10 +200,7 @@ std::int64_t WorkerSet::live_tasks() const noexcept {
 
 // --- WorkerSet: making tasks runnable -------------------------------------------------------------
 
-Worker* WorkerSet::current_worker() const noexcept {
-  Worker* const worker = this_worker();
-  return worker != nullptr && &worker->set_ == this ? worker : nullptr;
-}
+Worker* WorkerSet::current_worker() const noexcept { return own(this_worker()); }
 
 void WorkerSet::unpark_worker(int worker) noexcept {
   if (Worker* const self = current_worker()) {
@@ -253,17 +246,17 @@ void WorkerSet::schedule(TaskHeader* task) noexcept {
 }
 
 void WorkerSet::schedule_yielded(TaskHeader* task) noexcept {
-  Worker* const worker = current_worker();
-  worker->sampler_.queued(task);
-  unpark(scheduler_.push_yielded(worker->queues_, task, task->root->level));
+  auto& worker = static_cast<Worker&>(*task->worker);
+  worker.sampler_.queued(task);
+  unpark(scheduler_.push_yielded(worker.queues_, task, task->root->level));
 }
 
-void WorkerSet::fork_pushed() noexcept {
-  unpark(scheduler_.fork_pushed(current_worker()->queues_));
+void WorkerSet::fork_pushed(WorkerCore& worker) noexcept {
+  unpark(scheduler_.fork_pushed(static_cast<Worker&>(worker).queues_));
 }
 
-bool WorkerSet::may_go_on() noexcept {
-  Worker& worker = *current_worker();
+bool WorkerSet::may_go_on(WorkerCore& core) noexcept {
+  auto& worker = static_cast<Worker&>(core);
   if (!scheduler_.may_go_on(worker.queues_) || phase() != Phase::kRunning) return false;
   if (--worker.turns_to_events_ <= 0)
     return false;  // The driver and the timers have their turn, too.
@@ -271,31 +264,39 @@ bool WorkerSet::may_go_on() noexcept {
   return true;
 }
 
-void WorkerSet::prepare_spawn(TaskHeader* task, const Worker* spawner) noexcept {
-  SKUA_REQUIRE(task->root->home < options_.workers, task->root->home, options_.workers);
-  if (task->root->level == kInheritLevel) {
-    task->root->level = spawner != nullptr ? spawner->own_level : kNormalLevel;
-  }
-  if (SKUA_UNLIKELY(options_.policy == QueuePolicy::kThreadPerCore) && task->root->home < 0) {
-    // Relaxed: any order of turns will do.
-    const int home = spawner != nullptr
-                         ? static_cast<int>(spawner->index)
-                         : static_cast<int>(next_home_.fetch_add(1, std::memory_order_relaxed) %
-                                            static_cast<unsigned>(options_.workers));
-    task->root->home = static_cast<std::int16_t>(home);
-  }
+Worker* WorkerSet::own(WorkerCore* worker) const noexcept {
+  return worker != nullptr && worker->executor == this ? static_cast<Worker*>(worker) : nullptr;
 }
 
-bool WorkerSet::schedule_spawned(TaskHeader* task) noexcept {
-  Worker* const worker = current_worker();
-  prepare_spawn(task, worker);
-  if (worker != nullptr) {
-    if (phase() >= Phase::kDraining) return false;
-    WorkerCounters::add(worker->queues_.counters.spawned);
-    worker->sampler_.queued(task);
-    unpark(scheduler_.push_slot(worker->queues_, task, task->root->level));
-    return true;
+// Where a task must stay that was given a home, or gets one by the policy.
+void WorkerSet::settle_home(TaskHeader* task, const Worker* spawner) noexcept {
+  SKUA_REQUIRE(task->home < options_.workers, task->home, options_.workers);
+  if (task->home >= 0 || options_.policy != QueuePolicy::kThreadPerCore) return;
+  // Relaxed: any order of turns will do.
+  const int home = spawner != nullptr
+                       ? static_cast<int>(spawner->index)
+                       : static_cast<int>(next_home_.fetch_add(1, std::memory_order_relaxed) %
+                                          static_cast<unsigned>(options_.workers));
+  task->home = static_cast<std::int16_t>(home);
+}
+
+bool WorkerSet::schedule_spawned(TaskHeader* task, WorkerCore* spawner) noexcept {
+  Worker* const worker = own(spawner);
+  if (SKUA_UNLIKELY(worker == nullptr)) return schedule_spawned_outside(task);
+  if (SKUA_UNLIKELY(phase() >= Phase::kDraining)) return false;
+  if (task->level == kInheritLevel) task->level = worker->own_level;
+  if (SKUA_UNLIKELY(task->home >= 0 || options_.policy == QueuePolicy::kThreadPerCore)) {
+    settle_home(task, worker);
   }
+  WorkerCounters::add(worker->queues_.counters.spawned);
+  worker->sampler_.queued(task);
+  unpark(scheduler_.push_slot(worker->queues_, task, task->level));
+  return true;
+}
+
+bool WorkerSet::schedule_spawned_outside(TaskHeader* task) noexcept {
+  if (task->level == kInheritLevel) task->level = kNormalLevel;
+  settle_home(task, nullptr);
   if ((outside_spawns_.fetch_add(2, std::memory_order_acq_rel) & 1) != 0) {
     outside_spawns_.fetch_sub(2, std::memory_order_relaxed);  // Not taken, so not counted.
     return false;
@@ -304,16 +305,16 @@ bool WorkerSet::schedule_spawned(TaskHeader* task) noexcept {
   return true;
 }
 
-void WorkerSet::enrol(TaskHeader* task) noexcept {
-  current_worker()->registry_.enrol(registry_, task);
+void WorkerSet::enrol(TaskHeader* task, WorkerCore& worker) noexcept {
+  static_cast<Worker&>(worker).registry_.enrol(registry_, task);
 }
 
-void WorkerSet::retire(TaskHeader* task) noexcept {
-  current_worker()->registry_.retire(registry_, task);
+void WorkerSet::retire(TaskHeader* task, WorkerCore& worker) noexcept {
+  static_cast<Worker&>(worker).registry_.retire(registry_, task);
 }
 
-bool WorkerSet::task_ended() noexcept {
-  WorkerCounters::add(current_worker()->queues_.counters.ended);
+bool WorkerSet::task_ended(WorkerCore& worker) noexcept {
+  WorkerCounters::add(static_cast<Worker&>(worker).queues_.counters.ended);
   return phase() == Phase::kDraining;
 }
 

@@ -69,12 +69,12 @@ class WorkerSet final : public Executor {
   // Executor.
   void schedule(TaskHeader* task) noexcept override;
   void schedule_yielded(TaskHeader* task) noexcept override;
-  void fork_pushed() noexcept override;
-  [[nodiscard]] bool may_go_on() noexcept override;
-  [[nodiscard]] bool schedule_spawned(TaskHeader* task) noexcept override;
-  void enrol(TaskHeader* task) noexcept override;
-  void retire(TaskHeader* task) noexcept override;
-  [[nodiscard]] bool task_ended() noexcept override;
+  void fork_pushed(WorkerCore& worker) noexcept override;
+  [[nodiscard]] bool may_go_on(WorkerCore& worker) noexcept override;
+  [[nodiscard]] bool schedule_spawned(TaskHeader* task, WorkerCore* spawner) noexcept override;
+  void enrol(TaskHeader* task, WorkerCore& worker) noexcept override;
+  void retire(TaskHeader* task, WorkerCore& worker) noexcept override;
+  [[nodiscard]] bool task_ended(WorkerCore& worker) noexcept override;
   void task_drained() noexcept override;
 
   Scheduler& scheduler() noexcept { return scheduler_; }
@@ -99,8 +99,10 @@ class WorkerSet final : public Executor {
   }
   SKUA_NOINLINE void unpark_worker(int worker) noexcept;
   void push_from_outside(TaskHeader* task) noexcept;
-  // Settles what a new task inherits, and where it must stay.
-  void prepare_spawn(TaskHeader* task, const Worker* spawner) noexcept;
+  // Of a task that is spawned on one of these workers, or, in a foreign thread's hands, nullptr.
+  Worker* own(WorkerCore* worker) const noexcept;
+  void settle_home(TaskHeader* task, const Worker* spawner) noexcept;
+  bool schedule_spawned_outside(TaskHeader* task) noexcept;
   void wait_for_visitors() noexcept;
   void unpark_all() noexcept;
   std::int64_t earliest_deadline() const noexcept;

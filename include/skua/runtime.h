@@ -118,7 +118,8 @@ class Runtime {
   // As skua::spawn_blocking(), from any thread.
   template <typename F>
   auto spawn_blocking(F f) -> JoinHandle<std::invoke_result_t<F&&>> {
-    return internal::spawn_blocking_on(blocking_pool_, std::move(f), internal::next_task_id());
+    return internal::spawn_blocking_on(blocking_pool_, std::move(f),
+                                       internal::next_task_id(internal::current_worker_core()));
   }
 
   RuntimeMetrics metrics() const;

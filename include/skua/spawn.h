@@ -37,19 +37,24 @@ struct SpawnOptions {
 
 namespace internal {
 
-TaskId next_task_id() noexcept;
+SKUA_COLD TaskId next_task_id_of_batch(WorkerCore* worker) noexcept;
+// `worker` is the one that this thread is, or nullptr.
+inline TaskId next_task_id(WorkerCore* worker) noexcept {
+  if (SKUA_LIKELY(worker != nullptr && worker->next_id != worker->id_end)) return worker->next_id++;
+  return next_task_id_of_batch(worker);
+}
 // Ends, as cancelled, a task that the runtime has not taken: the frame is destroyed, the handle lives.
 SKUA_COLD void refuse_task(SpawnedTask* task) noexcept;
 
-// `home` is the worker that the task must stay on; negative: any.
+// `spawner` is the worker that this thread is, or nullptr; `home` the worker that the task must stay on; negative: any.
 template <typename T>
-JoinHandle<T> spawn_on(Executor& executor, Task<T> task, const SpawnOptions& options,
-                       int home = -1) {
+JoinHandle<T> spawn_on(Executor& executor, WorkerCore* spawner, Task<T> task,
+                       const SpawnOptions& options, int home = -1) {
   const auto handle = std::move(task).release_handle();
   SKUA_REQUIRE(handle != nullptr);
   SpawnedTask* const header = construct_spawned<T>(handle.address());
   header->vtable = &kTaskVTable<T>;
-  header->id = next_task_id();
+  header->id = next_task_id(spawner);
   header->executor = &executor;
   header->resume = handle;
   if (options.priority) header->level = static_cast<Level>(*options.priority);
@@ -60,8 +65,15 @@ JoinHandle<T> spawn_on(Executor& executor, Task<T> task, const SpawnOptions& opt
   promise.out = slot_of_header<T>(header);
   if (!options.name.empty()) header->set_name(options.name.data(), options.name.size());
   JoinHandle<T> join(header, slot_of_header<T>(header));
-  if (!executor.schedule_spawned(header)) refuse_task(header);
+  if (!executor.schedule_spawned(header, spawner)) refuse_task(header);
   return join;
+}
+
+// The same, from whatever thread this is.
+template <typename T>
+JoinHandle<T> spawn_on(Executor& executor, Task<T> task, const SpawnOptions& options,
+                       int home = -1) {
+  return spawn_on(executor, current_worker_core(), std::move(task), options, home);
 }
 
 class [[nodiscard("co_await it")]] YieldAwaiter {
@@ -90,7 +102,10 @@ class [[nodiscard("co_await it")]] YieldAwaiter {
 // Requires: called on a runtime (from a task, or anything it calls).
 template <typename T>
 JoinHandle<T> spawn(Task<T> task, SpawnOptions options = {}) {
-  return internal::spawn_on(internal::require_executor("skua::spawn"), std::move(task), options);
+  internal::WorkerCore* const worker = internal::current_worker_core();
+  internal::Executor& executor =
+      worker != nullptr ? *worker->executor : internal::require_executor("skua::spawn");
+  return internal::spawn_on(executor, worker, std::move(task), options);
 }
 
 // Starts `task` on this worker, where it stays for all its life, and with it what it forks by when_all: for what
@@ -101,7 +116,7 @@ JoinHandle<T> spawn(Task<T> task, SpawnOptions options = {}) {
 template <typename T>
 JoinHandle<T> spawn_local(Task<T> task, SpawnOptions options = {}) {
   internal::WorkerCore& worker = internal::require_worker_core("skua::spawn_local");
-  return internal::spawn_on(*worker.executor, std::move(task), options, worker.index);
+  return internal::spawn_on(*worker.executor, &worker, std::move(task), options, worker.index);
 }
 
 // The same on the worker with the number `worker` (this_task::worker_index()).
@@ -126,7 +141,8 @@ JoinHandle<T> spawn_on(int worker, Task<T> task, SpawnOptions options = {}) {
 template <typename F>
 auto spawn_blocking(F f) -> JoinHandle<std::invoke_result_t<F&&>> {
   return internal::spawn_blocking_on(internal::require_blocking_pool("skua::spawn_blocking"),
-                                     std::move(f), internal::next_task_id());
+                                     std::move(f),
+                                     internal::next_task_id(internal::current_worker_core()));
 }
 
 // Lets everything else that is ready here run first: the task goes to the back of the line.

@@ -24,6 +24,7 @@
 #include "skua/internal/promise_base.h"
 #include "skua/internal/task_header.h"
 #include "skua/internal/worker_core.h"
+#include "task/context.h"
 
 namespace skua::test {
 
@@ -58,23 +59,23 @@ class ManualExecutor final : public internal::Executor {
     ready_.push_back(task);
   }
   void schedule_yielded(internal::TaskHeader* task) noexcept override { schedule(task); }
-  void fork_pushed() noexcept override {}
-  bool may_go_on() noexcept override { return false; }
-  bool schedule_spawned(internal::TaskHeader* task) noexcept override {
+  void fork_pushed(internal::WorkerCore&) noexcept override {}
+  bool may_go_on(internal::WorkerCore&) noexcept override { return false; }
+  bool schedule_spawned(internal::TaskHeader* task, internal::WorkerCore*) noexcept override {
     if (refuses) return false;
     schedule(task);
     return true;
   }
-  void enrol(internal::TaskHeader* task) noexcept override {
+  void enrol(internal::TaskHeader* task, internal::WorkerCore&) noexcept override {
     task->registry_slot = reinterpret_cast<internal::RegistrySlot*>(this);  // Anything but nullptr.
     std::lock_guard<std::mutex> lock(mu_);
     enrolled.push_back(task);
   }
-  void retire(internal::TaskHeader* task) noexcept override {
+  void retire(internal::TaskHeader* task, internal::WorkerCore&) noexcept override {
     std::lock_guard<std::mutex> lock(mu_);
     retired.push_back(task);
   }
-  bool task_ended() noexcept override {
+  bool task_ended(internal::WorkerCore&) noexcept override {
     ended_.fetch_add(1, std::memory_order_release);
     return false;
   }
@@ -88,10 +89,16 @@ class ManualExecutor final : public internal::Executor {
     ready_.pop_front();
     return task;
   }
-  // As the given worker: a ready task; else the newest of its own forks; else the oldest of another's.
-  bool run_one(int worker_index = 0) {
+  // This thread is the given worker from here on.
+  ManualWorker& enter(int worker_index) {
     ManualWorker& self = worker(worker_index);
     running_ = &self;
+    self.context = &internal::this_context();
+    return self;
+  }
+  // As the given worker: a ready task; else the newest of its own forks; else the oldest of another's.
+  bool run_one(int worker_index = 0) {
+    ManualWorker& self = enter(worker_index);
     if (internal::TaskHeader* const task = pop()) {
       run(self, task);
       return true;

@@ -376,7 +376,10 @@ TEST_F(TaskHeaderTest, ADrainedTaskIsEndedAsIfItHadBeenAborted) {
   ManualOp op;
   auto fresh = spawn(wait_for(&op, &log_));
   JoinShare<void> share = std::move(fresh).release_share();
-  static_cast<SpawnedTask*>(share.state())->run_draining();
+  executor_.enter(0);
+  auto* const task = static_cast<SpawnedTask*>(share.state());
+  task->worker = &executor_.worker(0);
+  task->run_draining();
   EXPECT_THAT(log_, IsEmpty());
   EXPECT_TRUE(share.state()->is_complete());
   EXPECT_TRUE(share.slot().empty());

@@ -13,27 +13,29 @@ namespace skua::internal {
 
 class TaskHeader;
 struct JoinState;
+struct WorkerCore;
 
 class Executor {
  public:
   // Queues a task that was woken. Any thread.
   virtual void schedule(TaskHeader* task) noexcept = 0;
-  // Queues the running task behind everything that is ready here. The worker that runs it.
+  // Queues the running task behind everything that is ready on its worker. That worker.
   virtual void schedule_yielded(TaskHeader* task) noexcept = 0;
   // A fork was put on the deque of a worker, while others sleep or search. That worker.
-  virtual void fork_pushed() noexcept = 0;
+  virtual void fork_pushed(WorkerCore& worker) noexcept = 0;
   // A run has used up its budget in a tree of forks. True: nothing else waits here, and it may go on as a new run. The
   // worker that runs it.
-  [[nodiscard]] virtual bool may_go_on() noexcept = 0;
-  // Queues a task that is new. Any thread. False: the runtime is shutting down and has not taken it.
-  [[nodiscard]] virtual bool schedule_spawned(TaskHeader* task) noexcept = 0;
+  [[nodiscard]] virtual bool may_go_on(WorkerCore& worker) noexcept = 0;
+  // Queues a task that is new. Any thread; `spawner` is the worker that it is, of this or another executor, or nullptr.
+  // False: the runtime is shutting down and has not taken it.
+  [[nodiscard]] virtual bool schedule_spawned(TaskHeader* task, WorkerCore* spawner) noexcept = 0;
   // Notes a task that suspends for the first time, so that shutdown finds it. The worker that runs it.
-  virtual void enrol(TaskHeader* task) noexcept = 0;
+  virtual void enrol(TaskHeader* task, WorkerCore& worker) noexcept = 0;
   // Forgets an enrolled task that ends. The worker that runs it.
-  virtual void retire(TaskHeader* task) noexcept = 0;
+  virtual void retire(TaskHeader* task, WorkerCore& worker) noexcept = 0;
   // A spawned task has ended; called before its joiner is woken, so that the joiner finds it counted. True: the
   // runtime is shutting down, and wants to hear task_drained() when the joiner knows. The worker that ran it.
-  [[nodiscard]] virtual bool task_ended() noexcept = 0;
+  [[nodiscard]] virtual bool task_ended(WorkerCore& worker) noexcept = 0;
   virtual void task_drained() noexcept = 0;
 
  protected:

@@ -120,7 +120,11 @@ struct JoinState {
   // unwinds: what the task throws then does not end the process.
   bool abandoned = false;
   void set_name(const char* text, std::size_t size);
-  void free_name() noexcept;
+  void free_name() noexcept {
+    if (SKUA_LIKELY(name == nullptr)) return;
+    delete[] name;
+    name = nullptr;
+  }
 };
 
 // A coroutine handle that may be left unset.
@@ -227,8 +231,15 @@ class TaskHeader {
 
   // --- Running. The worker that took the task from a queue. ---
 
+  // Whether it is run_aborted() that runs it. Relaxed: the queue handed over all that was written before the task was
+  // put into it.
+  bool is_aborted() const noexcept {
+    const std::uint32_t own = state_.load(std::memory_order_relaxed) & (kAbort | kKill);
+    return (own | (root->state_.load(std::memory_order_relaxed) & kAbort)) != 0;
+  }
   // Runs the task until it suspends or ends. *this may be gone.
   void run() noexcept;
+  SKUA_COLD void run_aborted() noexcept;
   // The same while the runtime shuts down: marks the task as aborted first.
   void run_draining() noexcept;
 
@@ -248,7 +259,6 @@ class TaskHeader {
 
   SKUA_COLD bool commit_suspend_slow() noexcept;
   SKUA_COLD void enrol() noexcept;
-  SKUA_COLD void run_aborted() noexcept;
   SKUA_COLD bool yield_with_result(std::coroutine_handle<> handle, Waiter* waiter) noexcept;
   [[nodiscard]] bool start_abort() noexcept;
   void abort_forked() noexcept;

@@ -13,6 +13,7 @@
 namespace skua::internal {
 
 class Executor;
+struct Context;
 
 // A priority as the queues count it: 0 is the highest.
 using Level = std::uint8_t;
@@ -38,6 +39,11 @@ struct WorkerCore {
   // The worker's number.
   std::int16_t index = 0;
   Executor* executor = nullptr;
+  // What the tasks layer keeps for the thread that is the worker.
+  Context* context = nullptr;
+  // Ids for tasks that are spawned here; see next_task_id().
+  std::uint64_t next_id = 0;
+  std::uint64_t id_end = 0;
   // The scheduler's idle word, and what it is while every worker is awake and none searches.
   const std::atomic<std::uint32_t>* idle_word = nullptr;
   std::uint32_t all_awake = 0;
