@@ -245,6 +245,7 @@ void Driver::cancel_wait() noexcept { sleeping_until_.store(kAwake, std::memory_
 void Driver::arm_wake_poll(int worker) noexcept {
   // One per thread: the poll's completion is work of the thread that armed it, and another one may be busy.
   const auto index = static_cast<std::size_t>(worker);
+  if (index >= wake_poll_armed_.size()) wake_poll_armed_.resize(index + 1);
   if (wake_poll_armed_[index]) return;
   wake_poll_armed_[index] = true;
   push(IoRequest(IORING_OP_POLL_ADD, event_.get(), 0, 0, 0, POLLIN),

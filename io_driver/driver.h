@@ -79,7 +79,7 @@ class Driver {
   void announce_wait(std::int64_t deadline_ns) noexcept;
   void cancel_wait() noexcept;
   // Sleeps until something completes, wake() is called, or the announced deadline has passed; then as poll().
-  // `worker` is 0 to workers - 1. The holder.
+  // `worker` is the number of the thread, from 0 on. The holder.
   std::size_t wait(int worker, std::int64_t now_ns) noexcept;
 
   // Interrupts the holder's sleep, if there is one. Any thread.

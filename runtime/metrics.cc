@@ -88,6 +88,7 @@ WorkerMetrics worker_metrics(const WorkerSet& workers, int id) {
   metrics.overflows = read(counters.overflows);
   metrics.parks = read(counters.parks);
   metrics.driver_waits = read(counters.driver_waits);
+  metrics.lends = read(counters.lends);
   metrics.wakes = read(counters.wakes);
   metrics.queue_depth = queues.inbox.size_hint();
   for (Level level = 0; level < kLevels; ++level) {

@@ -109,6 +109,7 @@ struct alignas(kCacheLine) LocalQueues {
   std::uint8_t homed_turn = 0;         // By level: the homed tasks come before the ring.
   bool injector_before_high = false;   // The injector's kHigh tasks come before the own ones.
   bool searching = false;
+  bool serves_homed = true;  // No stand-in is the worker (workers/lending.h).
   std::array<std::uint8_t, kLevels> slot_streak{};
   // Owner writes, any thread reads.
   std::atomic<std::uint32_t> tick{0};

@@ -145,6 +145,11 @@ Found Scheduler::from_injectors_in_turn(LocalQueues& self, Level owed) noexcept 
 // The two take turns.
 Found Scheduler::from_ring_or_homed(LocalQueues& self, Level level) noexcept {
   RunQueue<>& ring = self.rings[level];
+  if (SKUA_UNLIKELY(!self.serves_homed)) {
+    if (TaskHeader* const task = ring.pop()) return {task, Source::kRing, level};
+    self.busy &= ~LocalQueues::shared_bit(level);
+    return from_own_forks(self, level);
+  }
   if (self.take_turns(level)) {
     if (TaskHeader* const task = ring.pop()) return {task, Source::kRing, level};
   }
@@ -207,6 +212,7 @@ Found Scheduler::next_by_level(LocalQueues& self, std::int32_t budget_left) noex
 Found Scheduler::from_own_forks(LocalQueues& self, Level level) noexcept {
   const bool oldest = is_oldest_forks_turn(self.tick.load(std::memory_order_relaxed));
   for (auto* deques : {&self.forks, &self.homed_forks}) {
+    if (deques == &self.homed_forks && !self.serves_homed) continue;
     ForkDeque& deque = (*deques)[level];
     while (ForkRecord* const fork = oldest ? deque.steal() : deque.pop()) {
       if (const Found found = take_fork(self, fork, deque, level, Source::kFork)) return found;
@@ -334,13 +340,16 @@ LateLook Scheduler::look_late(LocalQueues& self, std::int64_t now_ns) noexcept {
 
 // The counts of the injectors before the rings: see InjectQueue::settle().
 bool Scheduler::any_work(const LocalQueues& self) const noexcept {
-  if (self.slot.filled() || self.inbox.pending() != 0) return true;
+  if (self.slot.filled()) return true;
   const auto pending = [](const InjectQueue& injector) { return injector.pending() != 0; };
   const auto waits = [](const RunQueue<>& ring) { return !ring.empty(); };
   const auto homed = [](const TaskFifo& fifo) { return !fifo.empty(); };
-  if (std::any_of(self.homed.begin(), self.homed.end(), homed)) return true;
   const auto forks = [](const ForkDeque& deque) { return !deque.looks_empty(); };
-  if (std::any_of(self.homed_forks.begin(), self.homed_forks.end(), forks)) return true;
+  if (self.serves_homed &&
+      (self.inbox.pending() != 0 || std::any_of(self.homed.begin(), self.homed.end(), homed) ||
+       std::any_of(self.homed_forks.begin(), self.homed_forks.end(), forks))) {
+    return true;
+  }
   if (std::any_of(injectors_.begin(), injectors_.end(), pending)) return true;
   if (!steals_forks_) return std::any_of(self.forks.begin(), self.forks.end(), forks);
   return std::any_of(locals_.begin(), locals_.end(), [&](const auto& peer) {

@@ -24,6 +24,7 @@ struct WorkerCounters {
   Counter parks{0};
   Counter driver_waits{0};
   Counter wakes{0};  // Other workers woken.
+  Counter lends{0};  // Times a task has blocked in place, and a stand-in was the worker.
   Counter spawned{0};
   Counter ended{0};
 

@@ -21,7 +21,10 @@ constexpr std::int64_t kWatchMaxNs = 4'000'000;
 // have to wake a second worker, to watch the first.
 constexpr int kLingerLooks = 3;
 
+constexpr int kOwnThread = -1;
+
 thread_local constinit Worker* worker_of_thread = nullptr;
+thread_local constinit int stand_in_of_thread = kOwnThread;  // Its number.
 
 }  // namespace
 
@@ -51,25 +54,92 @@ Worker::Worker(WorkerSet& set, int id)
 
 void Worker::install() noexcept {
   SKUA_CHECK(worker_of_thread == nullptr);  // The runtime lets no worker block.
-  worker_of_thread = this;
   outer_executor_ = current_executor();
-  context = &this_context();
   set_current_executor(&set_);
-  set_runs_tasks(true);
-  set_current_driver(set_.driver_.get());
-  set_current_timer_queue(&timers_);
+  enter();
   set_.options_.on_thread(true);
 }
 
 void Worker::uninstall() noexcept {
   set_.options_.on_thread(false);
+  Executor* const outer = outer_executor_;
+  leave();
+  set_current_executor(outer);
+}
+
+// What sets the thread that is the worker apart from one that has lent it.
+void Worker::enter() noexcept {
+  worker_of_thread = this;
+  context = &this_context();
+  queues_.serves_homed = stand_in_of_thread == kOwnThread;
+  set_runs_tasks(true);
+  set_current_driver(set_.driver_.get());
+  set_current_timer_queue(&timers_);
+}
+
+void Worker::leave() noexcept {
   set_current_timer_queue(nullptr);
   set_current_driver(nullptr);
   set_runs_tasks(false);
-  set_current_executor(outer_executor_);
   context = nullptr;
   worker_of_thread = nullptr;
 }
+
+// --- Lending --------------------------------------------------------------------------------------
+
+bool lend_worker(WorkerCore& worker) noexcept { return static_cast<Worker&>(worker).lend(); }
+void claim_lent_worker(WorkerCore& worker) noexcept { static_cast<Worker&>(worker).claim_lent(); }
+
+bool Worker::lend() noexcept {
+  if (!set_.lends_ || (signal_.load(std::memory_order_acquire) & kPhaseMask) != 0) return false;
+  StandIns::StandIn* const stand_in = set_.stand_ins_.take();
+  if (stand_in == nullptr) return false;
+  WorkerCounters::add(queues_.counters.lends);
+  lending_.lend();
+  leave();
+  set_.stand_ins_.assign(*stand_in, *this);
+  return true;
+}
+
+void Worker::claim_lent() noexcept {
+  Lending::Claim claim;
+  lending_.claim(claim, true);
+  want();
+  await_claim(claim);
+  enter();
+}
+
+void Worker::want() noexcept {
+  signal_.fetch_or(
+      kWantedBit,
+      std::memory_order_seq_cst);  // Ordered before the shaking, as request_shutdown()'s.
+  parker_.unpark(*set_.driver_);
+}
+
+// Until this thread is the worker; if others want to be it, too, they are next.
+void Worker::await_claim(Lending::Claim& claim) noexcept {
+  lending_.await(claim);  // [LEND]
+  if (lending_.wanted())
+    signal_.fetch_or(kWantedBit, std::memory_order_relaxed);  // For this thread.
+}
+
+bool Worker::pass_on() noexcept {
+  const bool own_thread = stand_in_of_thread == kOwnThread;
+  // Before the look at the claims: a claim that comes after it sets the bit again.
+  signal_.fetch_and(~kWantedBit, std::memory_order_seq_cst);
+  Lending::Claim own;
+  uninstall();
+  if (!lending_.pass_on(own_thread ? &own : nullptr)) {
+    install();
+    return false;
+  }
+  if (!own_thread) return true;
+  await_claim(own);
+  install();
+  return false;
+}
+
+void Worker::become_stand_in(int number) noexcept { stand_in_of_thread = number; }
 
 SKUA_ALWAYS_INLINE void Worker::run(const Found& found, bool draining) noexcept {
   TaskHeader* const task = found.task;
@@ -116,15 +186,9 @@ bool Worker::look_at_events() noexcept {
 SKUA_ALWAYS_INLINE Turn Worker::step(Source& source) noexcept {
   Scheduler& scheduler = set_.scheduler_;
   // The drain begins when no worker is within a turn, so this holds until the end of it.
-  const WorkerSet::Phase phase = set_.phase();
-  if (SKUA_UNLIKELY(phase == WorkerSet::Phase::kStopping || phase == WorkerSet::Phase::kStopped)) {
-    source = Source::kNone;
-    set_.unpark(scheduler.end_search(queues_));
-    if (phase == WorkerSet::Phase::kStopped) return Turn::kStopped;
-    queues_.end_runs();
-    set_.arrive_at_drain();
-    return Turn::kPolled;
-  }
+  const std::uint32_t signal = signal_.load(std::memory_order_acquire);
+  constexpr auto kDraining = static_cast<std::uint32_t>(WorkerSet::Phase::kDraining);
+  if (SKUA_UNLIKELY((signal & ~kDraining) != 0)) return heed_signal(signal, source);
   if (SKUA_UNLIKELY(--turns_to_events_ <= 0)) {
     turns_to_events_ = set_.options_.event_interval;
     look_at_events();
@@ -132,16 +196,33 @@ SKUA_ALWAYS_INLINE Turn Worker::step(Source& source) noexcept {
   const Found found = scheduler.next(queues_, budget);
   if (SKUA_UNLIKELY(!found)) return turn_without_task(source);
   source = found.source;
-  run(found, phase == WorkerSet::Phase::kDraining);
+  run(found, signal == kDraining);
   return Turn::kRan;
 }
 
 Turn Worker::turn(Source& source) noexcept { return step(source); }
 
-void Worker::run_until(const ThreadJoiner* joiner) noexcept {
+Turn Worker::run_until(const ThreadJoiner* joiner) noexcept {
   Source source;
-  while ((joiner == nullptr || !joiner->notified()) && step(source) != Turn::kStopped) {
+  while (joiner == nullptr || !joiner->notified()) {
+    const Turn turn = step(source);
+    if (SKUA_UNLIKELY(turn >= Turn::kWanted)) return turn;
   }
+  return Turn::kPolled;
+}
+
+SKUA_NOINLINE Turn Worker::heed_signal(std::uint32_t signal, Source& source) noexcept {
+  source = Source::kNone;
+  set_.unpark(set_.scheduler_.end_search(queues_));
+  if ((signal & kWantedBit) != 0) return Turn::kWanted;
+  if (static_cast<WorkerSet::Phase>(signal & kPhaseMask) == WorkerSet::Phase::kStopped) {
+    return Turn::kStopped;
+  }
+  queues_.end_runs();
+  // A task that blocks in this worker is within a turn, which comes to its end first.
+  if (lending_.wait_for_claim()) return Turn::kWanted;
+  set_.arrive_at_drain();
+  return Turn::kPolled;
 }
 
 SKUA_NOINLINE Turn Worker::turn_without_task(Source& source) noexcept {
@@ -197,7 +278,10 @@ Turn Worker::park() noexcept {
         driver.cancel_wait();
         driver.poll();
       } else {
-        driver.wait(index, now_ns());
+        // A poll of the ring belongs to the thread that armed it.
+        driver.wait(
+            stand_in_of_thread == kOwnThread ? index : set_.options_.workers + stand_in_of_thread,
+            now_ns());
       }
       parker_.end();
     }

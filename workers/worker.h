@@ -6,6 +6,7 @@
 // at the driver and the timers without waiting. States, protocol and what could go wrong: workers/README.md.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "scheduler/scheduler.h"
@@ -13,6 +14,7 @@
 #include "skua/internal/worker_core.h"
 #include "skua/metrics.h"
 #include "time/timer_queue.h"
+#include "workers/lending.h"
 #include "workers/parker.h"
 #include "workers/registry.h"
 #include "workers/sampler.h"
@@ -26,6 +28,7 @@ enum class Turn : std::uint8_t {
   kRan,      // A task.
   kPolled,   // Nothing to run; the driver, the timers or a second look at the queues had something.
   kParked,   // Slept.
+  kWanted,   // Nothing: another thread wants to be the worker (lending.h).
   kStopped,  // Nothing will ever come again.
 };
 
@@ -38,12 +41,25 @@ class Worker : public WorkerCore {
 
   // Does one thing. `source` says where the task came from, if it ran one.
   Turn turn(Source& source) noexcept;
-  // Turn after turn, until `joiner` is notified, if there is one, or nothing will ever come again.
-  void run_until(const ThreadJoiner* joiner) noexcept;
+  // Turn after turn, until `joiner` is notified, if there is one, or the last one was kWanted or kStopped, which it
+  // returns; kPolled: `joiner` was notified.
+  Turn run_until(const ThreadJoiner* joiner) noexcept;
 
   // This thread is the worker from here on, or no longer.
   void install() noexcept;
   void uninstall() noexcept;
+
+  // This thread blocks in a task, and a stand-in is the worker meanwhile. False: there is none, and nothing has
+  // changed.
+  [[nodiscard]] bool lend() noexcept;
+  // Waits until this thread is the worker again, which it has lent.
+  void claim_lent() noexcept;
+  // Gives the worker to the thread that wants it, if there still is one. The worker's own thread waits until it is the
+  // worker again; a stand-in is the worker no more if this returns true.
+  bool pass_on() noexcept;
+
+  // This thread is one of the StandIns; their `number`.
+  static void become_stand_in(int number) noexcept;
 
   // For the metrics. Any thread.
   DurationHistogram run_time() const noexcept { return sampler_.run_time.snapshot(); }
@@ -52,7 +68,16 @@ class Worker : public WorkerCore {
  private:
   friend WorkerSet;
 
+  // Bits of `signal_`: what other threads want of the worker.
+  static constexpr std::uint32_t kPhaseMask = 3;  // WorkerSet::Phase.
+  static constexpr std::uint32_t kWantedBit = 4;
+
   Turn step(Source& source) noexcept;
+  Turn heed_signal(std::uint32_t signal, Source& source) noexcept;
+  void enter() noexcept;
+  void leave() noexcept;
+  void await_claim(Lending::Claim& claim) noexcept;
+  void want() noexcept;
   void run(const Found& found, bool draining) noexcept;
   void run_specially(TaskHeader* task, bool timed, bool draining) noexcept;
   bool look_at_events() noexcept;
@@ -74,6 +99,8 @@ class Worker : public WorkerCore {
   // What the thread was before: a blocking job may run a current-thread runtime.
   Executor* outer_executor_ = nullptr;
   // Any thread.
+  std::atomic<std::uint32_t> signal_{0};  // Read in each turn.
+  Lending lending_;
   TimerQueue timers_;
   Parker parker_;
 };

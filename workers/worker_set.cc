@@ -55,13 +55,15 @@ WorkerSet::~WorkerSet() {
 }
 
 absl::Status WorkerSet::start() {
+  lends_ = options_.policy != QueuePolicy::kThreadPerCore;
   for (auto& worker : workers_) {
     try {
       threads_.emplace_back([this, w = worker.get()] { thread_main(*w); });
     } catch (const std::system_error& error) {
       return give_up_start(errno_to_status(error.code().value(), "creating a worker thread"));
     }
-    if (const int error = bind_to_cpu(threads_.back(), threads_.size() - 1); error != 0) {
+    if (const int error = bind_to_cpu(threads_.back().native_handle(), threads_.size() - 1);
+        error != 0) {
       return give_up_start(errno_to_status(error, "binding a worker to its CPU"));
     }
   }
@@ -69,14 +71,14 @@ absl::Status WorkerSet::start() {
 }
 
 // 0, or what pthread_setaffinity_np(3) says.
-int WorkerSet::bind_to_cpu(std::thread& thread, std::size_t index) const noexcept {
+int WorkerSet::bind_to_cpu(pthread_t thread, std::size_t index) const noexcept {
   if (options_.cpus.empty()) return 0;
   const int cpu = options_.cpus[index % options_.cpus.size()];
   // The macros of one set end at CPU 1023.
   std::vector<cpu_set_t> mask(static_cast<std::size_t>(cpu) / CPU_SETSIZE + 1);
   const std::size_t bytes = mask.size() * sizeof(cpu_set_t);
   CPU_SET_S(static_cast<std::size_t>(cpu), bytes, mask.data());
-  return pthread_setaffinity_np(thread.native_handle(), bytes, mask.data());
+  return pthread_setaffinity_np(thread, bytes, mask.data());
 }
 
 // Ends the workers that have started.
@@ -97,8 +99,22 @@ void WorkerSet::thread_main(Worker& worker) noexcept {
   const std::string name = options_.thread_name.substr(0, 11) + "-" + std::to_string(worker.index);
   pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
   worker.install();
-  worker.run_until(nullptr);
+  while (worker.run_until(nullptr) == Turn::kWanted) worker.pass_on();
   worker.uninstall();
+}
+
+void WorkerSet::stand_in_main(Worker& worker, int number) noexcept {
+  const std::string name = options_.thread_name.substr(0, 10) + "-s" + std::to_string(number);
+  pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
+  // Where this is refused the stand-in runs on any CPU: that is no reason to let the worker's tasks wait.
+  static_cast<void>(bind_to_cpu(pthread_self(), static_cast<std::size_t>(worker.index)));
+  Worker::become_stand_in(number);
+  worker.install();
+  do {
+    [[maybe_unused]] const Turn turn = worker.run_until(nullptr);
+    SKUA_DCHECK(turn == Turn::kWanted,
+                static_cast<int>(turn));  // No worker stops while it is lent.
+  } while (!worker.pass_on());
 }
 
 void WorkerSet::run_here(const ThreadJoiner& joiner) noexcept {
@@ -125,6 +141,7 @@ bool WorkerSet::run_here_until_stopped(std::int64_t deadline_ns) noexcept {
 void WorkerSet::join() noexcept {
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
+  stand_ins_.stop();
 }
 
 // --- WorkerSet: shutdown --------------------------------------------------------------------------
@@ -134,7 +151,13 @@ void WorkerSet::request_shutdown() noexcept {
   // seq_cst: unpark_all() follows; see [PARK] and [DRIVER-WAKE] for how a sleeper cannot miss it.
   if (!phase_.compare_exchange_strong(expected, Phase::kStopping, std::memory_order_seq_cst))
     return;
+  tell_phase(Phase::kRunning, Phase::kStopping);
   unpark_all();
+}
+
+void WorkerSet::tell_phase(Phase from, Phase to) noexcept {
+  const auto change = static_cast<std::uint32_t>(from) ^ static_cast<std::uint32_t>(to);
+  for (auto& worker : workers_) worker->signal_.fetch_xor(change, std::memory_order_seq_cst);
 }
 
 void WorkerSet::arrive_at_drain() noexcept {
@@ -158,9 +181,11 @@ void WorkerSet::begin_drain() noexcept {
   }
   remaining_.store(left, std::memory_order_relaxed);  // Published by drain_mu_ and phase_.
   phase_.store(Phase::kDraining, std::memory_order_release);
+  tell_phase(Phase::kStopping, Phase::kDraining);
   registry_.for_each([](TaskHeader* task) { task->abort(); });
   if (left == 0) {
     phase_.store(Phase::kStopped, std::memory_order_release);
+    tell_phase(Phase::kDraining, Phase::kStopped);
     drained_ = true;
   }
 }
@@ -172,6 +197,7 @@ void WorkerSet::finish_drain() noexcept {
     drain_changed_.notify_all();
   }
   phase_.store(Phase::kStopped, std::memory_order_seq_cst);
+  tell_phase(Phase::kDraining, Phase::kStopped);
   unpark_all();
 }
 

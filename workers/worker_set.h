@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <pthread.h>
 #include <string>
 #include <thread>
 #include <vector>
@@ -23,6 +24,7 @@
 #include "skua/internal/executor.h"
 #include "skua/internal/mutex.h"
 #include "workers/registry.h"
+#include "workers/stand_ins.h"
 #include "workers/worker.h"
 
 namespace skua::internal {
@@ -108,22 +110,27 @@ class WorkerSet final : public Executor {
   std::int64_t earliest_deadline() const noexcept;
   bool fire_timers(std::int64_t now_ns) noexcept;
   void thread_main(Worker& worker) noexcept;
-  int bind_to_cpu(std::thread& thread, std::size_t index) const noexcept;
+  int bind_to_cpu(pthread_t thread, std::size_t index) const noexcept;
   absl::Status give_up_start(absl::Status status) noexcept SKUA_EXCLUDES(drain_mu_);
   void arrive_at_drain() noexcept SKUA_EXCLUDES(drain_mu_);
   void begin_drain() noexcept SKUA_REQUIRES(drain_mu_);
   void finish_drain() noexcept;
 
   Phase phase() const noexcept { return phase_.load(std::memory_order_acquire); }
+  // The next phase, of which the workers hear by their own words.
+  void tell_phase(Phase from, Phase to) noexcept;
+  void stand_in_main(Worker& worker, int number) noexcept;
 
   // Constant after construction.
   const WorkerSetOptions options_;
   const std::unique_ptr<Driver> driver_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::thread> threads_;  // After start().
+  bool lends_ = false;                // Tasks that block may lend their worker to a stand-in.
   // Any thread.
   Scheduler scheduler_;
   Registry registry_;
+  StandIns stand_ins_{[this](Worker& worker, int number) { stand_in_main(worker, number); }};
   std::atomic<Phase> phase_{Phase::kRunning};
   // Tasks spawned from outside, times two, plus one once no more are taken: one word, so that the count at the
   // end is exact.

@@ -57,7 +57,8 @@ struct WorkerMetrics {
   std::uint64_t parks = 0;         // Times asleep.
   std::uint64_t driver_waits = 0;  // Of these, in the driver.
   std::uint64_t wakes = 0;         // Other workers woken.
-  std::size_t queue_depth = 0;     // Tasks in the own queues now, but for the slot.
+  std::uint64_t lends = 0;      // Tasks that have blocked in place while a stand-in was the worker.
+  std::size_t queue_depth = 0;  // Tasks in the own queues now, but for the slot.
   ByPriority
       queue_depth_by_priority{};  // The same; tasks on their way from other threads are not in it.
   // One run in 64: from the resumption of a task to its suspension or end.

@@ -145,6 +145,62 @@ auto spawn_blocking(F f) -> JoinHandle<std::invoke_result_t<F&&>> {
                                      internal::next_task_id(internal::current_worker_core()));
 }
 
+namespace internal {
+
+// For the life of this object the thread may block: it is no worker, if it was one.
+class WorkerLoan {
+ public:
+  WorkerLoan() noexcept : worker_(current_worker_core()) {
+    if (worker_ == nullptr) return;
+    budget_ = worker_->budget;
+    level_ = worker_->level;
+    own_level_ = worker_->own_level;
+    forks_ = worker_->forks;
+    if (!lend_worker(*worker_)) worker_ = nullptr;
+  }
+  ~WorkerLoan() {
+    if (worker_ == nullptr) return;
+    claim_lent_worker(*worker_);
+    worker_->budget = budget_;
+    worker_->level = level_;
+    worker_->own_level = own_level_;
+    worker_->forks = forks_;
+  }
+  WorkerLoan(const WorkerLoan&) = delete;
+  WorkerLoan& operator=(const WorkerLoan&) = delete;
+
+ private:
+  WorkerCore* worker_;  // nullptr: there is nothing to claim.
+  // Of the run that blocks.
+  std::int32_t budget_ = 0;
+  Level level_ = kNormalLevel;
+  Level own_level_ = kNormalLevel;
+  ForkDeque* forks_ = nullptr;
+};
+
+}  // namespace internal
+
+// Runs `f()` on this thread, where it may block or compute for as long as it takes: this worker's other tasks, timers
+// and I/O go on in another thread meanwhile. Cheaper than spawn_blocking() if it seldom takes long, for it needs no
+// job; but the rest of the task, and what it has forked on this worker, waits for it. Afterwards the task waits until
+// the run in progress on its worker has ended.
+//
+// What must not move to another thread stays behind until f has returned: tasks of spawn_local() and spawn_on() on
+// this worker, and on Flavor::kThreadPerCore and Flavor::kCurrentThread everything; there, and if no thread can be
+// created, f keeps the worker's tasks waiting. On a thread that is no worker f simply runs.
+//
+// Returns: what f returns.
+// Errors: throws what f throws.
+// Cancellation: f is not interrupted; the task ends at its next suspension.
+// Threads: takes a thread that lives as long as the runtime; there are as many of them as calls have been in progress
+//   at a time, without a limit. In f the thread is no worker: Runtime::block_on() is allowed, spawn_local() is not. A
+//   system call may return EINTR in f more often than elsewhere, for I/O of this worker completes meanwhile.
+template <typename F>
+auto block_in_place(F&& f) -> std::invoke_result_t<F&&> {
+  const internal::WorkerLoan loan;
+  return std::forward<F>(f)();
+}
+
 // Lets everything else that is ready here run first: the task goes to the back of the line.
 //
 // Cancellation: an aborted task ends here.

@@ -56,5 +56,11 @@ struct WorkerCore {
 WorkerCore* current_worker_core() noexcept;
 // The same, or the process ends with `operation` named: the caller is not a task, nor called by one.
 WorkerCore& require_worker_core(const char* operation) noexcept;
+// The thread that is `worker` is about to block in a task: another one is the worker from here on. False: there is
+// none, and nothing has changed. Then claim_lent_worker(), by the same thread, in the same run. Implemented by
+// workers/.
+[[nodiscard]] bool lend_worker(WorkerCore& worker) noexcept;
+// Waits until the calling thread is the worker again.
+void claim_lent_worker(WorkerCore& worker) noexcept;
 
 }  // namespace skua::internal
