@@ -12,7 +12,16 @@
 #include "skua/runtime.h"         // IWYU pragma: export
 #include "skua/spawn.h"           // IWYU pragma: export
 #include "skua/status.h"          // IWYU pragma: export
+#include "skua/sync/barrier.h"    // IWYU pragma: export
+#include "skua/sync/channel.h"    // IWYU pragma: export
+#include "skua/sync/condition.h"  // IWYU pragma: export
+#include "skua/sync/event.h"      // IWYU pragma: export
+#include "skua/sync/latch.h"      // IWYU pragma: export
+#include "skua/sync/mutex.h"      // IWYU pragma: export
+#include "skua/sync/notify.h"     // IWYU pragma: export
+#include "skua/sync/once_cell.h"  // IWYU pragma: export
 #include "skua/sync/oneshot.h"    // IWYU pragma: export
+#include "skua/sync/rw_lock.h"    // IWYU pragma: export
 #include "skua/sync/semaphore.h"  // IWYU pragma: export
 #include "skua/task.h"            // IWYU pragma: export
 #include "skua/this_task.h"       // IWYU pragma: export

@@ -200,9 +200,9 @@ TEST_F(CancellationTest, ACallbackMayEndItselfOthersAndTheSource) {
   int calls = 0;
   self->emplace(source->token(), [&] {
     ++calls;
-    self->reset();
     other->reset();
     source.reset();
+    self->reset();  // And with it what this function has captured.
   });
   other->emplace(source->token(), [&calls] { calls += 10; });
   source->cancel();
@@ -260,8 +260,8 @@ TEST_F(CancellationTest, ASourceMayBeDroppedByACallbackThatAStopTokenHasCalled) 
   int calls = 0;
   callback.emplace(source->token(), [&] {
     ++calls;
-    callback.reset();
     source.reset();
+    callback.reset();
   });
   stop.request_stop();
   EXPECT_EQ(calls, 1);
