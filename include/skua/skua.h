@@ -13,6 +13,7 @@
 #include "skua/spawn.h"           // IWYU pragma: export
 #include "skua/status.h"          // IWYU pragma: export
 #include "skua/sync/barrier.h"    // IWYU pragma: export
+#include "skua/sync/broadcast.h"  // IWYU pragma: export
 #include "skua/sync/channel.h"    // IWYU pragma: export
 #include "skua/sync/condition.h"  // IWYU pragma: export
 #include "skua/sync/event.h"      // IWYU pragma: export
@@ -23,6 +24,7 @@
 #include "skua/sync/oneshot.h"    // IWYU pragma: export
 #include "skua/sync/rw_lock.h"    // IWYU pragma: export
 #include "skua/sync/semaphore.h"  // IWYU pragma: export
+#include "skua/sync/watch.h"      // IWYU pragma: export
 #include "skua/task.h"            // IWYU pragma: export
 #include "skua/this_task.h"       // IWYU pragma: export
 #include "skua/time.h"            // IWYU pragma: export

@@ -40,8 +40,10 @@ const std::set<std::string>& template_only_headers() {
       "include/skua/join_handle.h",
       "include/skua/skua.h",
       "include/skua/internal/worker_core.h",
+      "include/skua/sync/broadcast.h",
       "include/skua/sync/channel.h",
       "include/skua/sync/once_cell.h",
+      "include/skua/sync/watch.h",
       "include/skua/task.h",
       "include/skua/unconstrained.h",
   };

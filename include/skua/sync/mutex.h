@@ -152,7 +152,9 @@ class Mutex {
   // Any thread.
   [[nodiscard]] bool try_take() noexcept {
     std::uint32_t expected = 0;
-    return word_.compare_exchange_strong(expected, kLocked, std::memory_order_acquire,  // [MUTEX]
+    // A look first, here and in unlock(): a CAS that fails costs as much as one that does not.
+    return word_.load(std::memory_order_relaxed) == 0 &&
+           word_.compare_exchange_strong(expected, kLocked, std::memory_order_acquire,  // [MUTEX]
                                          std::memory_order_relaxed);
   }
   // Takes the lock, or queues `waiter`. True: taken; false: queued, and may be woken. Any thread.
@@ -162,10 +164,13 @@ class Mutex {
   // Who holds the lock. *this may be gone.
   void unlock() noexcept {
     std::uint32_t expected = kLocked;
-    if (SKUA_UNLIKELY(!word_.compare_exchange_strong(expected, 0, std::memory_order_release,
-                                                     std::memory_order_relaxed))) {  // [MUTEX]
-      unlock_to_waiter();
+    if (SKUA_LIKELY(word_.load(std::memory_order_relaxed) == kLocked) &&
+        SKUA_LIKELY(word_.compare_exchange_strong(expected, 0,
+                                                  std::memory_order_release,  // [MUTEX]
+                                                  std::memory_order_relaxed))) {
+      return;
     }
+    unlock_to_waiter();
   }
   SKUA_NOINLINE void unlock_to_waiter() noexcept SKUA_EXCLUDES(mu_);
 
