@@ -160,7 +160,7 @@ class ChannelState {
       SpinLockGuard lock(&mu_);
       closed_ = true;
       woken.add_all(&senders_);
-      woken.add_all(&receivers_);
+      end_receivers(&woken);
     }
     woken.wake_all();
   }
@@ -173,7 +173,7 @@ class ChannelState {
     SpinLockGuard lock(&mu_);
     if (!closed_) return false;
     settle(nullptr);
-    return stored_ == reserved_;
+    return stored_ == 0;
   }
   // The only user of the receiver that has the claim is about to move it: to another task, perhaps.
   void settle_for_move() noexcept SKUA_EXCLUDES(mu_) {
@@ -280,6 +280,7 @@ class ChannelState {
       --reserved_;
       pop_into(&receiver->value_);
       refill(&senders);
+      end_receivers(&senders);
     }
     senders.wake_all();
   }
@@ -293,6 +294,7 @@ class ChannelState {
         woken.add(next);
         refill(&woken);
       }
+      end_receivers(&woken);
     }
     woken.wake_all();
   }
@@ -366,7 +368,8 @@ class ChannelState {
   bool get(RecvAwaiter<T>* receiver, const TaskHeader* task, bool reserve,
            WakeList* senders) noexcept SKUA_REQUIRES(mu_) {
     settle(task);
-    if (stored_ == reserved_) return closed_;
+    if (stored_ == reserved_)
+      return closed_ && reserved_ == 0;  // What is reserved may be given up.
     if (SKUA_UNLIKELY(reserve)) {
       ++reserved_;
       receiver->reserved_ = true;
@@ -401,6 +404,10 @@ class ChannelState {
       sender->sent_ = true;
       woken->add(sender);
     }
+  }
+  // Lets those go who wait, if nothing will come any more.
+  void end_receivers(WakeList* woken) noexcept SKUA_REQUIRES(mu_) {
+    if (closed_ && reserved_ == 0 && stored_ == 0) woken->add_all(&receivers_);
   }
   // Ends the claim, if there is one. `task`: who asks; a claim that is not its own has to be revoked.
   void settle(const TaskHeader* task) noexcept SKUA_REQUIRES(mu_) {
