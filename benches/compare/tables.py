@@ -48,6 +48,10 @@ ROWS = (
     Row("fib_spawn", quick_size=23),
     Row("yield", quick_size=200),
     Row("ping_pong", quick_size=200),
+    Row("mpsc_1_1", quick_size=1_000_000),
+    Row("mpsc_4_1", quick_size=1_000_000),
+    Row("mpmc_4_4", quick_size=1_000_000),
+    Row("mutex", quick_size=10_000),
     Row(
         "priority",
         quick_size=500,

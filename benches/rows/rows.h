@@ -23,6 +23,7 @@ std::span<const SkuaRow> spawn_rows();       // spawn_join, spawn_external, chai
 std::span<const SkuaRow> spawn_tree_rows();  // skynet_spawn, fib_spawn.
 std::span<const SkuaRow> yield_rows();       // yield.
 std::span<const SkuaRow> ping_pong_rows();   // ping_pong: on oneshot.
+std::span<const SkuaRow> channel_rows();     // mpsc_1_1, mpsc_4_1, mpmc_4_4, mutex.
 std::span<const SkuaRow> priority_rows();    // priority: on SpawnOptions::priority.
 
 }  // namespace skua::bench

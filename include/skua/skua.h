@@ -3,6 +3,7 @@
 // Everything.
 #pragma once
 
+#include "skua/cancellation.h"    // IWYU pragma: export
 #include "skua/fs/file.h"         // IWYU pragma: export
 #include "skua/join.h"            // IWYU pragma: export
 #include "skua/join_handle.h"     // IWYU pragma: export
@@ -11,8 +12,19 @@
 #include "skua/runtime.h"         // IWYU pragma: export
 #include "skua/spawn.h"           // IWYU pragma: export
 #include "skua/status.h"          // IWYU pragma: export
+#include "skua/sync/barrier.h"    // IWYU pragma: export
+#include "skua/sync/broadcast.h"  // IWYU pragma: export
+#include "skua/sync/channel.h"    // IWYU pragma: export
+#include "skua/sync/condition.h"  // IWYU pragma: export
+#include "skua/sync/event.h"      // IWYU pragma: export
+#include "skua/sync/latch.h"      // IWYU pragma: export
+#include "skua/sync/mutex.h"      // IWYU pragma: export
+#include "skua/sync/notify.h"     // IWYU pragma: export
+#include "skua/sync/once_cell.h"  // IWYU pragma: export
 #include "skua/sync/oneshot.h"    // IWYU pragma: export
+#include "skua/sync/rw_lock.h"    // IWYU pragma: export
 #include "skua/sync/semaphore.h"  // IWYU pragma: export
+#include "skua/sync/watch.h"      // IWYU pragma: export
 #include "skua/task.h"            // IWYU pragma: export
 #include "skua/this_task.h"       // IWYU pragma: export
 #include "skua/time.h"            // IWYU pragma: export

@@ -21,13 +21,15 @@ constexpr int kReadmeLinesMax = 200;
 const std::set<std::string>& template_only_headers() {
   static const std::set<std::string> paths = {
       "include/skua/internal/atomic.h",
+      "include/skua/internal/channel_state.h",
+      "include/skua/internal/chunk_queue.h",
       "include/skua/internal/config.h",
       "include/skua/internal/executor.h",
       "include/skua/internal/final_awaiter.h",
       "include/skua/internal/frame.h",
       "include/skua/internal/io_op.h",
-      "include/skua/internal/mutex.h",
       "include/skua/internal/timer.h",
+      "include/skua/internal/wait_list.h",
       "include/skua/internal/worker_core.h",
       "include/skua/priority.h",
       "include/skua/this_task.h",
@@ -38,6 +40,10 @@ const std::set<std::string>& template_only_headers() {
       "include/skua/join_handle.h",
       "include/skua/skua.h",
       "include/skua/internal/worker_core.h",
+      "include/skua/sync/broadcast.h",
+      "include/skua/sync/channel.h",
+      "include/skua/sync/once_cell.h",
+      "include/skua/sync/watch.h",
       "include/skua/task.h",
       "include/skua/unconstrained.h",
   };

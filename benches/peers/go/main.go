@@ -63,8 +63,9 @@ type row struct {
 }
 
 var (
-	sizesOfTasks = sizes{1_000_000, 100_000, 2_500, 1, 100_000_000}
-	rows         = []row{
+	sizesOfTasks    = sizes{1_000_000, 100_000, 2_500, 1, 100_000_000}
+	sizesOfMessages = sizes{10_000_000, 1_000_000, 5_000, 1, 1_000_000_000}
+	rows            = []row{
 		{"spawn_join", sizesOfTasks, "tasks", spawnJoin},
 		{"spawn_external", sizesOfTasks, "tasks", spawnExternal},
 		{"chained_spawn", sizesOfTasks, "tasks", chainedSpawn},
@@ -72,6 +73,10 @@ var (
 		{"fib_spawn", sizes{27, 18, 10, 0, 60}, "which number", fibSpawn},
 		{"yield", sizes{1000, 100, 10, 1, 1_000_000}, "yields of each of 1000 tasks", yield},
 		{"ping_pong", sizes{1000, 100, 3, 1, 1_000_000}, "rounds of 1000 pairs", pingPong},
+		{"mpsc_1_1", sizesOfMessages, "messages", passer(1, 1)},
+		{"mpsc_4_1", sizesOfMessages, "messages", passer(4, 1)},
+		{"mpmc_4_4", sizesOfMessages, "messages", passer(4, 4)},
+		{"mutex", sizes{100_000, 10_000, 100, 1, 10_000_000}, "locks by each of 64 tasks", mutex},
 		{"priority", sizes{2000, 100, 20, 1, 1_000_000}, "pings, one a millisecond", priority},
 	}
 )
@@ -279,6 +284,76 @@ func fibSpawn(n int64) outcome {
 	var number int64
 	used := measure(func() { number = fib(n) })
 	return outcome{ops: 2*fibNumber(n+1) - 1, right: number == fibNumber(n), used: used}
+}
+
+// --- Channels and locks -----------------------------------------------------------------------
+
+func passer(producers, consumers int64) func(int64) outcome {
+	return func(messages int64) outcome {
+		var sum uint64
+		used := measure(func() { sum = pass(producers, consumers, messages) })
+		return outcome{ops: messages, right: sum == uint64(messages*(messages-1)/2), used: used}
+	}
+}
+
+func pass(producers, consumers, messages int64) uint64 {
+	const capacity = 1024
+	values := make(chan uint64, capacity)
+	sums := make([]uint64, consumers)
+	var sent, received sync.WaitGroup
+	sent.Add(int(producers))
+	received.Add(int(consumers))
+	for i := range sums {
+		sum := &sums[i]
+		go func() {
+			own := uint64(0)
+			for value := range values {
+				own += value
+			}
+			*sum = own
+			received.Done()
+		}()
+	}
+	for i := int64(0); i < producers; i++ {
+		first, end := uint64(messages*i/producers), uint64(messages*(i+1)/producers)
+		go func() {
+			for value := first; value < end; value++ {
+				values <- value
+			}
+			sent.Done()
+		}()
+	}
+	sent.Wait()
+	close(values)
+	received.Wait()
+	total := uint64(0)
+	for _, sum := range sums {
+		total += sum
+	}
+	return total
+}
+
+// Go's mutex is not fair: who comes while it is free, takes it, whoever waits.
+func mutex(times int64) outcome {
+	const lockers = 64
+	var counter int64
+	used := measure(func() {
+		var lock sync.Mutex
+		var group sync.WaitGroup
+		group.Add(lockers)
+		for i := 0; i < lockers; i++ {
+			go func() {
+				for done := int64(0); done < times; done++ {
+					lock.Lock()
+					counter++
+					lock.Unlock()
+				}
+				group.Done()
+			}()
+		}
+		group.Wait()
+	})
+	return outcome{ops: lockers * times, right: counter == lockers*times, used: used}
 }
 
 // --- Pings ------------------------------------------------------------------------------------

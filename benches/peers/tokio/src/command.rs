@@ -44,6 +44,16 @@ impl Sizes {
         }
     }
 
+    pub const fn of_messages() -> Sizes {
+        Sizes {
+            full: 10_000_000,
+            warm_up: 1_000_000,
+            smoke: 5_000,
+            min: 1,
+            max: 1_000_000_000,
+        }
+    }
+
     pub const fn of_rounds(smoke: u64) -> Sizes {
         Sizes {
             full: 1000,

@@ -2,6 +2,7 @@
 //
 //! The rows of the scheduler comparison on Tokio: benches/README.md says what each one does.
 
+mod channels;
 mod command;
 mod measure;
 mod pings;
@@ -67,6 +68,30 @@ const ROWS: &[Row] = &[
         size_is: "rounds of 1000 pairs",
         sizes: Sizes::of_rounds(3),
         run: pings::ping_pong,
+    },
+    Row {
+        name: "mpsc_1_1",
+        size_is: "messages",
+        sizes: Sizes::of_messages(),
+        run: channels::mpsc_1_1,
+    },
+    Row {
+        name: "mpsc_4_1",
+        size_is: "messages",
+        sizes: Sizes::of_messages(),
+        run: channels::mpsc_4_1,
+    },
+    Row {
+        name: "mutex",
+        size_is: "locks by each of 64 tasks",
+        sizes: Sizes {
+            full: 100_000,
+            warm_up: 10_000,
+            smoke: 100,
+            min: 1,
+            max: 10_000_000,
+        },
+        run: channels::mutex,
     },
     Row {
         name: "priority",
