@@ -48,6 +48,7 @@ ROWS = (
     Row("fib_spawn", quick_size=23),
     Row("yield", quick_size=200),
     Row("ping_pong", quick_size=200),
+    Row("spawn_blocking", quick_size=50_000),
     Row(
         "priority",
         quick_size=500,
