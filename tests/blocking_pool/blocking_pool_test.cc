@@ -111,7 +111,7 @@ TEST_F(BlockingPoolTest, AJobRunsOnAThreadOfThePoolAndItsResultIsJoined) {
   EXPECT_EQ(pool.metrics().threads, 0);
 
   const auto id =
-      block_on_handle(spawn_blocking_on(pool, [] { return std::this_thread::get_id(); }, 7));
+      block_on_handle(spawn_blocking_on(pool, [] { return std::this_thread::get_id(); }));
 
   EXPECT_NE(id, std::this_thread::get_id());
   const BlockingPoolMetrics metrics = pool.metrics();
@@ -125,22 +125,22 @@ TEST_F(BlockingPoolTest, ResultsMayBeMoveOnlyOrReferencesOrVoid) {
   BlockingPool pool({});
   auto owned = std::make_unique<int>(5);
   auto move_only = [p = std::move(owned)]() mutable { return std::move(p); };
-  EXPECT_EQ(*block_on_handle(spawn_blocking_on(pool, std::move(move_only), 1)), 5);
+  EXPECT_EQ(*block_on_handle(spawn_blocking_on(pool, std::move(move_only))), 5);
 
   int target = 0;
   auto reference = [&target]() -> int& { return target; };
-  EXPECT_EQ(&block_on_handle(spawn_blocking_on(pool, reference, 2)), &target);
+  EXPECT_EQ(&block_on_handle(spawn_blocking_on(pool, reference)), &target);
 
   auto nothing = [&target] { target = 9; };
-  block_on_handle(spawn_blocking_on(pool, nothing, 3));
+  block_on_handle(spawn_blocking_on(pool, nothing));
   EXPECT_EQ(target, 9);
 }
 
 TEST_F(BlockingPoolTest, AnExceptionTravelsToTheJoin) {
   BlockingPool pool({});
   auto job = []() -> int { throw std::runtime_error("from the job"); };
-  EXPECT_THROW(block_on_handle(spawn_blocking_on(pool, job, 1)), std::runtime_error);
-  EXPECT_EQ(block_on_handle(spawn_blocking_on(pool, [] { return 3; }, 2)), 3);
+  EXPECT_THROW(block_on_handle(spawn_blocking_on(pool, job)), std::runtime_error);
+  EXPECT_EQ(block_on_handle(spawn_blocking_on(pool, [] { return 3; })), 3);
 }
 
 // The closure is gone when the join returns, and the result dies on the thread that joined.
@@ -160,7 +160,7 @@ TEST_F(BlockingPoolTest, TheClosureDiesBeforeTheJoinAndTheResultAfterIt) {
     auto captured = std::make_shared<int>(0);
     {
       auto job = [captured, &died_on] { return Result(&died_on); };
-      const auto share = wait_for(spawn_blocking_on(pool, std::move(job), 1));
+      const auto share = wait_for(spawn_blocking_on(pool, std::move(job)));
       EXPECT_EQ(captured.use_count(), 1);
       EXPECT_EQ(died_on.load(), std::thread::id());
     }
@@ -178,7 +178,7 @@ TEST_F(BlockingPoolTest, AJobWhoseHandleIsDroppedStillRuns) {
         runs.fetch_add(1);
         return result;
       };
-      auto dropped = spawn_blocking_on(pool, std::move(job), 1);
+      auto dropped = spawn_blocking_on(pool, std::move(job));
     }
     EXPECT_TRUE(poll_until([&] { return runs.load() == 100; }));
   }
@@ -189,9 +189,9 @@ TEST_F(BlockingPoolTest, AJobMaySubmitAJob) {
   BlockingPool pool({.max_threads = 2});
   auto outer = [] {
     BlockingPool& own = require_blocking_pool("test");
-    return block_on_handle(spawn_blocking_on(own, [] { return 11; }, 2));
+    return block_on_handle(spawn_blocking_on(own, [] { return 11; }));
   };
-  EXPECT_EQ(block_on_handle(spawn_blocking_on(pool, outer, 1)), 11);
+  EXPECT_EQ(block_on_handle(spawn_blocking_on(pool, outer)), 11);
 }
 
 TEST_F(BlockingPoolTest, PoolThreadsHaveANameAndLeaveSignalsToOthers) {
@@ -205,7 +205,7 @@ TEST_F(BlockingPoolTest, PoolThreadsHaveANameAndLeaveSignalsToOthers) {
     EXPECT_EQ(sigismember(&mask, SIGSEGV), 0);
     return std::string(name);
   };
-  EXPECT_EQ(block_on_handle(spawn_blocking_on(pool, job, 1)), "a-name-longer-t");
+  EXPECT_EQ(block_on_handle(spawn_blocking_on(pool, job)), "a-name-longer-t");
   sigset_t mask;
   pthread_sigmask(SIG_BLOCK, nullptr, &mask);
   EXPECT_EQ(sigismember(&mask, SIGTERM), 0);
@@ -233,7 +233,7 @@ TEST_F(BlockingPoolTest, ThePoolGrowsToItsBoundAndNeverBeyond) {
     running.fetch_sub(1);
   };
   std::vector<JoinHandle<void>> handles;
-  for (int i = 0; i < kJobs; ++i) handles.push_back(spawn_blocking_on(pool, job, 1));
+  for (int i = 0; i < kJobs; ++i) handles.push_back(spawn_blocking_on(pool, job));
 
   EXPECT_TRUE(poll_until([&] { return running.load() == kMaxThreads; }));
   EXPECT_EQ(pool.metrics().threads, kMaxThreads);
@@ -252,7 +252,7 @@ void grow_to(BlockingPool& pool, int count) {
   std::latch all_run(count);
   std::vector<JoinHandle<void>> handles;
   auto job = [&all_run] { all_run.arrive_and_wait(); };
-  for (int i = 0; i < count; ++i) handles.push_back(spawn_blocking_on(pool, job, 1));
+  for (int i = 0; i < count; ++i) handles.push_back(spawn_blocking_on(pool, job));
   for (JoinHandle<void>& handle : handles) block_on_handle(std::move(handle));
 }
 
@@ -267,7 +267,7 @@ TEST_F(BlockingPoolTest, TheThreadThatWentIdleLastIsWokenFirst) {
   std::optional<std::thread::id> last;
   for (int i = 0; i < 50; ++i) {
     ASSERT_TRUE(all_idle(pool, 4));
-    const std::thread::id id = block_on_handle(spawn_blocking_on(pool, who, 1));
+    const std::thread::id id = block_on_handle(spawn_blocking_on(pool, who));
     EXPECT_EQ(id, last.value_or(id));
     last = id;
   }
@@ -278,7 +278,7 @@ TEST_F(BlockingPoolTest, SurplusThreadsExpireWhileOneIsKeptBusy) {
   BlockingPool pool({.max_threads = 4, .keep_alive = milliseconds(200)});
   grow_to(pool, 4);
   EXPECT_TRUE(poll_until([&] {
-    block_on_handle(spawn_blocking_on(pool, [] {}, 1));
+    block_on_handle(spawn_blocking_on(pool, [] {}));
     return pool.metrics().threads == 1;
   }));
 }
@@ -299,7 +299,7 @@ TEST_F(BlockingPoolTest, IdleThreadsExpireAndThePoolGrowsAgain) {
 TEST_F(BlockingPoolTest, AJobThatMeetsAnExpiringThreadRuns) {
   BlockingPool pool({.keep_alive = milliseconds(0)});
   for (int i = 0; i < 3'000; ++i) {
-    ASSERT_EQ(block_on_handle(spawn_blocking_on(pool, [i] { return i; }, 1)), i);
+    ASSERT_EQ(block_on_handle(spawn_blocking_on(pool, [i] { return i; })), i);
   }
 }
 
@@ -318,7 +318,7 @@ TEST_F(BlockingPoolTest, ManySubmittersLoseNoJobAndRunNoneTwice) {
           runs[static_cast<std::size_t>(i)].fetch_add(1, std::memory_order_relaxed);
           total.fetch_add(1, std::memory_order_relaxed);
         };
-        auto dropped = spawn_blocking_on(pool, job, 1);
+        auto dropped = spawn_blocking_on(pool, job);
       }
     };
     on_threads(kSubmitters, submit);
@@ -340,7 +340,7 @@ TEST_F(BlockingPoolTest, ALoneJobThatMeetsAThreadGoingIdleRuns) {
         {.max_threads = (submitter_count + 1) / 2, .keep_alive = milliseconds::max()});
     const auto submit = [&pool](int) {
       for (int i = 0; i < 20'000; ++i) {
-        auto handle = spawn_blocking_on(pool, [] {}, 1);
+        auto handle = spawn_blocking_on(pool, [] {});
         while (!handle.is_finished()) std::this_thread::yield();
       }
     };
@@ -355,7 +355,7 @@ TEST_F(BlockingPoolTest, WithoutAnyThreadTheJobFailsAndThePoolRecovers) {
   BlockingPool pool({.create_thread_error = [&error] { return error.load(); }});
   auto captured = std::make_shared<int>(0);
   auto job = [captured] { return 1; };
-  auto handle = spawn_blocking_on(pool, std::move(job), 1);
+  auto handle = spawn_blocking_on(pool, std::move(job));
 
   EXPECT_TRUE(handle.is_finished());
   try {
@@ -370,7 +370,7 @@ TEST_F(BlockingPoolTest, WithoutAnyThreadTheJobFailsAndThePoolRecovers) {
   EXPECT_EQ(pool.metrics().jobs_run, 0u);
 
   error.store(0);
-  EXPECT_EQ(block_on_handle(spawn_blocking_on(pool, [] { return 2; }, 2)), 2);
+  EXPECT_EQ(block_on_handle(spawn_blocking_on(pool, [] { return 2; })), 2);
 }
 
 TEST_F(BlockingPoolTest, WithoutAFurtherThreadJobsWaitForThoseThatExist) {
@@ -378,10 +378,10 @@ TEST_F(BlockingPoolTest, WithoutAFurtherThreadJobsWaitForThoseThatExist) {
   BlockingPool pool(
       {.create_thread_error = [&creations] { return creations.fetch_add(1) == 0 ? 0 : EAGAIN; }});
   std::latch open(1);
-  auto blocked = spawn_blocking_on(pool, [&open] { open.wait(); }, 1);
+  auto blocked = spawn_blocking_on(pool, [&open] { open.wait(); });
   EXPECT_TRUE(poll_until([&] { return pool.metrics().queue_depth == 0; }));
-  auto first = spawn_blocking_on(pool, [] { return 1; }, 2);
-  auto second = spawn_blocking_on(pool, [] { return 2; }, 3);
+  auto first = spawn_blocking_on(pool, [] { return 1; });
+  auto second = spawn_blocking_on(pool, [] { return 2; });
   EXPECT_GE(creations.load(), 2);
   EXPECT_FALSE(first.is_finished());
   EXPECT_EQ(pool.metrics().queue_depth, 2);
@@ -403,14 +403,14 @@ TEST_F(BlockingPoolTest, AFailedCreationWakesAThreadThatWentIdleMeanwhile) {
     if (created->metrics().threads_created == 1) return 0;
     open.count_down();
     EXPECT_TRUE(all_idle(*created, 1));
-    left.emplace(spawn_blocking_on(*created, [] { return 3; }, 3));
+    left.emplace(spawn_blocking_on(*created, [] { return 3; }));
     return EAGAIN;
   };
   BlockingPool pool({.create_thread_error = fail_late});
   created = &pool;
-  auto blocked = spawn_blocking_on(pool, [&open] { open.wait(); }, 1);
+  auto blocked = spawn_blocking_on(pool, [&open] { open.wait(); });
   EXPECT_TRUE(poll_until([&] { return pool.metrics().queue_depth == 0; }));
-  EXPECT_EQ(block_on_handle(spawn_blocking_on(pool, [] { return 2; }, 2)), 2);
+  EXPECT_EQ(block_on_handle(spawn_blocking_on(pool, [] { return 2; })), 2);
   EXPECT_EQ(block_on_handle(*std::move(left)), 3);
   block_on_handle(std::move(blocked));
 }
@@ -425,7 +425,7 @@ TEST_F(BlockingPoolTest, JobsEndWhileCreationsFailAndThreadsExpire) {
   std::atomic<std::uint64_t> failures{0};
   const auto submit = [&](int) {
     for (int i = 0; i < 2'000; ++i) {
-      const auto result = block_on_result(spawn_blocking_on(pool, [] { return 1; }, 1));
+      const auto result = block_on_result(spawn_blocking_on(pool, [] { return 1; }));
       EXPECT_FALSE(result.cancelled());
       (result.ok() ? values : failures).fetch_add(1);
     }
@@ -448,9 +448,9 @@ TEST_F(BlockingPoolTest, AFailingJobMaySubmitAJobAsItDies) {
   };
   BlockingPool pool({.create_thread_error = [] { return EAGAIN; }});
   std::optional<JoinHandle<int>> second;
-  Last last([&] { second.emplace(spawn_blocking_on(pool, [] { return 1; }, 2)); });
+  Last last([&] { second.emplace(spawn_blocking_on(pool, [] { return 1; })); });
   auto job = [kept = std::move(last)] { return 0; };
-  auto first = spawn_blocking_on(pool, std::move(job), 1);
+  auto first = spawn_blocking_on(pool, std::move(job));
   EXPECT_NE(block_on_result(std::move(first)).exception(), nullptr);
   ASSERT_TRUE(second.has_value());
   EXPECT_NE(block_on_result(*std::move(second)).exception(), nullptr);
@@ -461,10 +461,10 @@ TEST_F(BlockingPoolTest, AFailingJobMaySubmitAJobAsItDies) {
 TEST_F(BlockingPoolTest, AnAbortBeforeTheStartDestroysTheClosureUnrun) {
   BlockingPool pool({.max_threads = 1});
   std::latch open(1);
-  auto blocked = spawn_blocking_on(pool, [&open] { open.wait(); }, 1);
+  auto blocked = spawn_blocking_on(pool, [&open] { open.wait(); });
   auto captured = std::make_shared<int>(0);
   auto job = [captured] { *captured = 1; };
-  auto handle = spawn_blocking_on(pool, std::move(job), 2);
+  auto handle = spawn_blocking_on(pool, std::move(job));
   EXPECT_EQ(captured.use_count(), 2);
 
   handle.abort();
@@ -475,7 +475,7 @@ TEST_F(BlockingPoolTest, AnAbortBeforeTheStartDestroysTheClosureUnrun) {
 
   open.count_down();
   block_on_handle(std::move(blocked));
-  block_on_handle(spawn_blocking_on(pool, [] {}, 3));
+  block_on_handle(spawn_blocking_on(pool, [] {}));
   EXPECT_EQ(*captured, 0);
   EXPECT_EQ(pool.metrics().jobs_run, 2u);
 }
@@ -489,7 +489,7 @@ TEST_F(BlockingPoolTest, AnAbortOfARunningJobDoesNothing) {
     open.wait();
     return 4;
   };
-  auto handle = spawn_blocking_on(pool, job, 1);
+  auto handle = spawn_blocking_on(pool, job);
   begun.wait();
   handle.abort();
   EXPECT_FALSE(handle.is_finished());
@@ -505,7 +505,7 @@ TEST_F(BlockingPoolTest, AJobIsEitherRunOrCancelled) {
   for (int i = 0; i < 20'000; ++i) {
     std::atomic<bool> ran{false};
     auto job = [captured, &ran] { ran.store(true); };
-    auto handle = spawn_blocking_on(pool, std::move(job), 1);
+    auto handle = spawn_blocking_on(pool, std::move(job));
     if (i % 2 == 0) std::this_thread::yield();
     handle.abort();
     const auto result = block_on_result(std::move(handle));
@@ -532,7 +532,7 @@ TEST_F(BlockingPoolTest, ShutdownCancelsQueuedJobsAndWaitsForRunningOnes) {
   std::vector<JoinHandle<void>> queued;
   for (int i = 0; i < 10; ++i) {
     auto job = [captured] { *captured = 1; };
-    queued.push_back(spawn_blocking_on(pool, std::move(job), 2));
+    queued.push_back(spawn_blocking_on(pool, std::move(job)));
   }
 
   pool.begin_shutdown();
@@ -542,7 +542,7 @@ TEST_F(BlockingPoolTest, ShutdownCancelsQueuedJobsAndWaitsForRunningOnes) {
     ASSERT_TRUE(handle.is_finished());
     EXPECT_TRUE(block_on_result(std::move(handle)).cancelled());
   }
-  auto late = spawn_blocking_on(pool, [] {}, 3);
+  auto late = spawn_blocking_on(pool, [] {});
   ASSERT_TRUE(late.is_finished());
   EXPECT_TRUE(block_on_result(std::move(late)).cancelled());
   EXPECT_FALSE(pool.wait_idle_until(steady_ns_from_now(milliseconds(5))));
@@ -575,7 +575,7 @@ TEST_F(BlockingPoolTest, EveryJobEndsWhenShutdownRacesWithSubmitters) {
       started.count_down();
       std::vector<JoinHandle<void>> handles;
       auto job = [&runs] { runs.fetch_add(1); };
-      for (int i = 0; i < 200; ++i) handles.push_back(spawn_blocking_on(pool, job, 1));
+      for (int i = 0; i < 200; ++i) handles.push_back(spawn_blocking_on(pool, job));
       for (JoinHandle<void>& handle : handles) {
         if (block_on_result(std::move(handle)).ok()) results.fetch_add(1);
       }
