@@ -248,8 +248,9 @@ void BlockingPool::lower_wake_unserved(int c) noexcept {
 
 // --- Jobs that are not run --------------------------------------------------------------------
 
-BlockingJob* BlockingPool::take(JobClass& job_class, std::uint32_t turn) noexcept {
-  BlockingJob* const job = job_class.take(turn);
+BlockingJob* BlockingPool::take(JobClass& job_class, JobClass::Reader& reader,
+                                std::uint32_t turn) noexcept {
+  BlockingJob* const job = job_class.take(reader, turn);
   if (SKUA_UNLIKELY(job->mandatory())) mandatory_.fetch_sub(1, std::memory_order_relaxed);
   if (SKUA_UNLIKELY(job_class.admission != nullptr)) give_back(job->job_class());
   return job;
@@ -257,7 +258,8 @@ BlockingJob* BlockingPool::take(JobClass& job_class, std::uint32_t turn) noexcep
 
 void BlockingPool::end_pending(int c, int error) noexcept {
   JobClass& job_class = of_class(c);
-  while (job_class.claim()) end_unrun(take(job_class, 0), error);
+  JobClass::Reader reader(job_class);
+  while (job_class.claim()) end_unrun(take(job_class, reader, 0), error);
 }
 
 void BlockingPool::end_unrun(BlockingJob* job, int error) noexcept {
@@ -306,8 +308,9 @@ void BlockingPool::run_thread(int c) noexcept {
 
 void BlockingPool::run_jobs(PoolThread* self) noexcept {
   JobClass& job_class = of_class(self->job_class);
+  JobClass::Reader reader(job_class);
   while (job_class.claim()) {
-    BlockingJob* const job = take(job_class, self->next_turn());
+    BlockingJob* const job = take(job_class, reader, self->next_turn());
     const std::int64_t now_ns = steady_now_ns();
     job_class.delay.taken(job->queued_ns, now_ns, job_class.pending_hint() == 0);
     if (SKUA_UNLIKELY(stopping_.load(std::memory_order_acquire)) && !job->mandatory()) {  // [STOP]
@@ -496,7 +499,8 @@ void BlockingPool::begin_shutdown() noexcept {
         end(static_cast<BlockingJob*>(node));
       }
     }
-    while (job_class->claim()) end(take(*job_class, 0));
+    JobClass::Reader reader(*job_class);
+    while (job_class->claim()) end(take(*job_class, reader, 0));
   }
   for (BlockingJob* const job : mandatory) enqueue(job);
 

@@ -166,7 +166,7 @@ class BlockingPool {
   // A class with pending jobs whose wake nobody holds; ThreadShares::kNone: there is none.
   int stranded_class() const noexcept;
   // A job, whose place is free then. After JobClass::claim().
-  BlockingJob* take(JobClass& job_class, std::uint32_t turn) noexcept;
+  BlockingJob* take(JobClass& job_class, JobClass::Reader& reader, std::uint32_t turn) noexcept;
   // Ends the jobs that are pending in a class.
   void end_pending(int c, int error) noexcept;
   // Cancels the job if `error` is ECANCELED, else fails it.

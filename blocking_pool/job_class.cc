@@ -37,25 +37,25 @@ bool JobClass::push(BlockingJob* job) noexcept {
   return true;
 }
 
-bool JobClass::try_take(Level level, QueuedPointer<BlockingJob>& job) noexcept {
-  if (!queues_[level].try_dequeue(job)) return false;
+bool JobClass::try_take(Reader& reader, Level level, QueuedPointer<BlockingJob>& job) noexcept {
+  if (!reader.try_take(level, job)) return false;
   if (level != kNormalLevel) special_.fetch_sub(1, std::memory_order_relaxed);
   return true;
 }
 
-BlockingJob* JobClass::take(std::uint32_t turn) noexcept {
+BlockingJob* JobClass::take(Reader& reader, std::uint32_t turn) noexcept {
   QueuedPointer<BlockingJob> job;
   for (;;) {
     // Relaxed: the claim has acquired the raise of whatever must be found.
     if (SKUA_LIKELY(special_.load(std::memory_order_relaxed) == 0)) {
-      if (try_take(kNormalLevel, job)) return job;
+      if (try_take(reader, kNormalLevel, job)) return job;
     } else {
       const Level first = turn % kLowTurn == 0      ? kLowLevel
                           : turn % kNormalTurn == 0 ? kNormalLevel
                                                     : kHighLevel;
-      if (try_take(first, job)) return job;
+      if (try_take(reader, first, job)) return job;
       for (Level level = kHighLevel; level < kLevels; ++level) {
-        if (level != first && try_take(level, job)) return job;
+        if (level != first && try_take(reader, level, job)) return job;
       }
     }
     // Another thread is between its two steps: about to find that it was too late for a job, it hides one meanwhile.

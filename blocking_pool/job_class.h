@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <concurrentqueue/concurrentqueue.h>
@@ -21,8 +22,35 @@
 
 namespace skua::internal {
 
+// The queue is a list of queues, one for each thread that ever submitted. A reader leaves one that has more after so many
+// jobs, so that no submitter waits long behind another one that never ends.
+struct JobQueueTraits : moodycamel::ConcurrentQueueDefaultTraits {
+  static constexpr std::uint32_t EXPLICIT_CONSUMER_CONSUMPTION_QUOTA_BEFORE_ROTATE = 16;
+};
+
 class JobClass {
+  using Queue = moodycamel::ConcurrentQueue<QueuedPointer<BlockingJob>, JobQueueTraits>;
+
  public:
+  // Where a thread stands in the queues. Each new one begins with another submitter.
+  class Reader {
+   public:
+    explicit Reader(JobClass& job_class) : queues_(job_class.queues_) {}
+    Reader(const Reader&) = delete;
+    Reader& operator=(const Reader&) = delete;
+
+   private:
+    friend JobClass;
+    bool try_take(Level level, QueuedPointer<BlockingJob>& job) noexcept {
+      std::optional<moodycamel::ConsumerToken>& token = tokens_[level];
+      if (SKUA_UNLIKELY(!token.has_value())) token.emplace(queues_[level]);
+      return queues_[level].try_dequeue(*token, job);
+    }
+
+    std::array<Queue, kLevels>& queues_;
+    std::array<std::optional<moodycamel::ConsumerToken>, kLevels> tokens_;
+  };
+
   // `places` bounds the queue; 0: nothing does.
   JobClass(std::string class_name, std::size_t places, std::int64_t target_ns,
            std::int64_t interval_ns);
@@ -47,7 +75,7 @@ class JobClass {
   }
   // The job that `turn` says: high before normal before low, but for the turns that these are owed.
   // After claim().
-  [[nodiscard]] BlockingJob* take(std::uint32_t turn) noexcept;
+  [[nodiscard]] BlockingJob* take(Reader& reader, std::uint32_t turn) noexcept;
 
   // Jobs that are not claimed. seq_cst: one side of [LOOK].
   std::int64_t pending() const noexcept { return pending_.load(std::memory_order_seq_cst); }
@@ -71,9 +99,7 @@ class JobClass {
   QueueDelay delay;
 
  private:
-  using Queue = moodycamel::ConcurrentQueue<QueuedPointer<BlockingJob>>;
-
-  bool try_take(Level level, QueuedPointer<BlockingJob>& job) noexcept;
+  bool try_take(Reader& reader, Level level, QueuedPointer<BlockingJob>& job) noexcept;
 
   // Any thread. A line of its own: each submit and each claim writes it.
   alignas(kCacheLine) std::atomic<std::int64_t> pending_{0};
