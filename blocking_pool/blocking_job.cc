@@ -71,14 +71,15 @@ bool BlockingJob::cancel() noexcept {
 
 void BlockingJob::drop_result() noexcept {
   Phase expected = Phase::kStarted;
-  phase_.compare_exchange_strong(expected, Phase::kUnwanted, std::memory_order_release,
-                                 std::memory_order_relaxed);  // [UNWANTED]
+  if (!phase_.compare_exchange_strong(expected, Phase::kUnwanted, std::memory_order_release,
+                                      std::memory_order_relaxed)) {  // [UNWANTED]
+    return;
+  }
+  if (const CancellationSource* const stop = source()) stop->cancel();
 }
 
 void BlockingJob::abort() noexcept {
-  if (cancel()) return;
-  drop_result();
-  if (const CancellationSource* const stop = source()) stop->cancel();
+  if (!cancel()) drop_result();
 }
 
 void BlockingJob::fail(std::exception_ptr exception) noexcept {
@@ -97,7 +98,7 @@ void BlockingJob::release(JoinState* state) noexcept {
 
 CancelOutcome BlockingJob::cancel_join(JoinState* state, std::uintptr_t joiner) noexcept {
   auto* const job = static_cast<BlockingJob*>(state);
-  if (job->leave_queued(Phase::kCancelled)) {
+  if (!job->mandatory() && job->leave_queued(Phase::kCancelled)) {
     // Nobody but this thread completes it, so nobody has taken the joiner.
     const bool unlinked = job->clear_joiner(joiner);
     SKUA_CHECK(unlinked);
@@ -107,11 +108,8 @@ CancelOutcome BlockingJob::cancel_join(JoinState* state, std::uintptr_t joiner) 
   if (job->traits_.abandoned) {
     return job->clear_joiner(joiner) ? CancelOutcome::kUnlinked : CancelOutcome::kPending;
   }
-  if (job->cancel_joiner(joiner)) {
-    // The joiner is woken when the job has ended, and destroyed then: until then *job stays.
-    job->drop_result();
-    if (const CancellationSource* const stop = job->source()) stop->cancel();
-  }
+  // The joiner is woken when the job has ended, and destroyed then: until then *job stays.
+  if (job->cancel_joiner(joiner)) job->drop_result();
   return CancelOutcome::kPending;
 }
 

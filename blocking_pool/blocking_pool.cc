@@ -241,7 +241,8 @@ int BlockingPool::create_thread(int c) noexcept {
 
 void BlockingPool::lower_wake_unserved(int c) noexcept {
   of_class(c).lower_wake();
-  if (shares_.assigned(c) > 0) return;  // Its threads come by rest() later than this: [REST].
+  // If it has threads, they come by rest() later than this: [REST]. At its limit it can have no more than these.
+  if (shares_.assigned(c) == shares_.limit(c)) return;
   shares_.set_starving(c);
   note_starving();
 }
@@ -342,9 +343,8 @@ bool BlockingPool::find_class(PoolThread* self, int last) noexcept {
   if (c != ThreadShares::kNone) {
     shares_.assign(c);
     self->job_class = c;
-    if (last != ThreadShares::kNone && of_class(last).pending() != 0 &&
-        shares_.assigned(last) == 0) {
-      shares_.set_starving(last);
+    if (last != ThreadShares::kNone && last != c && of_class(last).pending() != 0) {
+      shares_.set_starving(last);  // Its turn comes again.
     }
   }
   note_starving();

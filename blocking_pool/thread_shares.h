@@ -37,8 +37,8 @@ class ThreadShares {
   void assign(int c) noexcept;
   void release(int c) noexcept;
 
-  // The classes that starve, a bit for each: they have jobs and no thread, and all that is shared is in use. Kept by
-  // the pool.
+  // The classes that starve, a bit for each: they have jobs and could have another thread, but all that is shared is in
+  // use. Kept by the pool.
   std::uint32_t starving() const noexcept { return starving_; }
   void set_starving(int c) noexcept { starving_ |= bit(c); }
   void clear_starving(int c) noexcept { starving_ &= ~bit(c); }

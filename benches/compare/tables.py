@@ -50,6 +50,13 @@ ROWS = (
     Row("ping_pong", quick_size=200),
     Row("spawn_blocking", quick_size=50_000),
     Row(
+        "blocking_beat",
+        quick_size=8,
+        figure="p99_us",
+        unit="us (p99)",
+        further=("p50_us", "p99_us", "max_us"),
+    ),
+    Row(
         "priority",
         quick_size=500,
         figure="p99_us",

@@ -24,6 +24,6 @@ std::span<const SkuaRow> spawn_tree_rows();  // skynet_spawn, fib_spawn.
 std::span<const SkuaRow> yield_rows();       // yield.
 std::span<const SkuaRow> ping_pong_rows();   // ping_pong: on oneshot.
 std::span<const SkuaRow> priority_rows();    // priority: on SpawnOptions::priority.
-std::span<const SkuaRow> blocking_rows();    // spawn_blocking.
+std::span<const SkuaRow> blocking_rows();    // spawn_blocking, blocking_beat.
 
 }  // namespace skua::bench

@@ -93,7 +93,9 @@ struct BlockingClassOptions {
 // What becomes of a job that has not begun when the runtime shuts down.
 enum class AtShutdown : std::uint8_t {
   kCancel,
-  kRun,  // It runs, and the shutdown waits for it: for what must not be lost, as a write that was promised.
+  // It runs, and the shutdown waits for it: for what must not be lost, as a write that was promised. It also runs if the
+  // task that awaits it is aborted before it has begun; only the abort of its own handle cancels it.
+  kRun,
 };
 
 // What becomes of a job that runs when the task which awaits it is aborted.

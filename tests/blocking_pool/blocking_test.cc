@@ -319,7 +319,16 @@ TEST_F(BlockingTest, MandatoryJobsStillRun) {
     others.push_back(runtime.spawn_blocking([&other_runs] { other_runs.fetch_add(1); },
                                             {.pool_class = pool_class}));
   }
+  // The shutdown aborts the task that awaits it.
+  const auto awaits = [](std::atomic<int>* count) -> Task<> {
+    JoinHandle<void> job =
+        spawn_blocking([count] { count->fetch_add(1); }, {.at_shutdown = AtShutdown::kRun});
+    co_await std::move(job);
+  };
+  JoinHandle<void> awaiting = runtime.spawn(awaits(&runs));
+  ASSERT_TRUE(eventually([&] { return runtime.metrics().blocking_queue_depth == 6; }));
   EXPECT_FALSE(runtime.shutdown(milliseconds(1)));
+  EXPECT_FALSE(awaiting.is_finished());
   for (JoinHandle<void>& handle : others) EXPECT_TRUE(handle.is_finished());
   EXPECT_EQ(runs.load(), 0);
   JoinHandle<void> late = runtime.spawn_blocking([] {}, {.at_shutdown = AtShutdown::kRun});
@@ -328,7 +337,8 @@ TEST_F(BlockingTest, MandatoryJobsStillRun) {
   second.open();
   EXPECT_TRUE(runtime.shutdown(minutes(1)));
   for (JoinHandle<void>& handle : mandatory) blocking_join(std::move(handle));
-  EXPECT_EQ(runs.load(), 4);
+  EXPECT_THROW(blocking_join(std::move(awaiting)), TaskCancelled);
+  EXPECT_EQ(runs.load(), 5);
   EXPECT_EQ(other_runs.load(), 0);
 }
 

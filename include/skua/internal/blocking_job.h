@@ -143,7 +143,7 @@ class BlockingJob : public JoinState, public AdmissionNode {
 
   // Leaves kQueued for `phase`, and the line. False: another party did so first.
   [[nodiscard]] bool leave_queued(Phase phase) noexcept;
-  // Drops the result that is to come. Nothing happens unless the job is running.
+  // Has the result dropped that is to come, and cancels the token. Nothing happens unless the job is running.
   void drop_result() noexcept;
   void drop_closure() noexcept;
   // Completes the join of a job that was run.
