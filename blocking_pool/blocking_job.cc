@@ -113,9 +113,8 @@ CancelOutcome BlockingJob::cancel_join(JoinState* state, std::uintptr_t joiner) 
   return CancelOutcome::kPending;
 }
 
-Level inherited_level() noexcept {
-  const WorkerCore* const core = current_worker_core();
-  return core != nullptr ? core->own_level : this_context().spawn_level;
+Level inherited_level(const WorkerCore* worker) noexcept {
+  return worker != nullptr ? worker->own_level : this_context().spawn_level;
 }
 
 }  // namespace skua::internal

@@ -35,6 +35,7 @@
 #include "skua/internal/blocking_job.h"
 #include "skua/internal/check.h"
 #include "skua/internal/promise_base.h"
+#include "skua/internal/worker_core.h"
 #include "skua/join_handle.h"
 #include "skua/priority.h"
 
@@ -119,13 +120,16 @@ namespace internal {
 
 template <typename F>
 BlockingJobOf<F>* make_blocking_job(F f, const SpawnBlockingOptions& options) {
+  WorkerCore* const worker = current_worker_core();
   const BlockingJobTraits traits{
-      .level = options.priority ? static_cast<Level>(*options.priority) : inherited_level(),
+      .level = options.priority ? static_cast<Level>(*options.priority) : inherited_level(worker),
       .job_class = static_cast<std::uint8_t>(options.pool_class.index()),
       .mandatory = options.at_shutdown == AtShutdown::kRun,
       .abandoned = options.on_abort == OnAbort::kAbandon};
-  auto* const job = BlockingJobOf<F>::create(std::move(f), traits, next_task_id());
-  if (!options.name.empty()) job->set_name(options.name.data(), options.name.size());
+  auto* const job = BlockingJobOf<F>::create(std::move(f), traits, next_task_id(worker));
+  if (SKUA_UNLIKELY(!options.name.empty())) {
+    job->set_name(options.name.data(), options.name.size());
+  }
   return job;
 }
 

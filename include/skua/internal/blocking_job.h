@@ -301,8 +301,9 @@ void submit_admitted_job(BlockingPool& pool, BlockingJob* job) noexcept;
 void give_back_place(BlockingPool& pool, int job_class) noexcept;
 // Any thread.
 bool blocking_class_overloaded(const BlockingPool& pool, int job_class) noexcept;
-// What a job inherits that is made on this thread: that of the task or the job that runs here.
-Level inherited_level() noexcept;
+// What a job inherits that is made on this thread: that of the task or the job that runs here. `worker` is the one that
+// this thread is, or nullptr.
+Level inherited_level(const WorkerCore* worker) noexcept;
 
 // Waits on this thread for the end of what `join` stands for, a job or a task. The thread that has the handle. Runs a job
 // that has not begun, if the one that runs here is of the same pool and class. Not on a worker.
