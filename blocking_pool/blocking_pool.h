@@ -58,7 +58,7 @@ struct BlockingPoolOptions {
   int max_threads = 512;                         // At least 1.
   std::chrono::milliseconds keep_alive{10'000};  // At least 0. How long an idle thread stays.
   std::string thread_name = "skua-blocking";     // The kernel keeps the first 15 characters.
-  // At least one, at most ThreadShares::kClassesMax; the reserves add up to max_threads at most.
+  // As ThreadShares requires.
   std::vector<BlockingClassOptions> classes = {{.name = "default"}};
   // Called on each pool thread before its first job. Must not throw.
   std::function<void()> on_thread_start = [] {};

@@ -23,7 +23,8 @@ class ThreadShares {
   static constexpr int kClassesMax = 32;
   static constexpr int kNone = -1;
 
-  // Requires: the reserves add up to `threads` at most; 1 to kClassesMax classes. A limit above `threads` means that.
+  // A limit above `threads` means that. Requires: 1 to kClassesMax classes; the reserves leave a shared thread, unless
+  // every class has one.
   ThreadShares(int threads, std::vector<ClassLimits> classes);
 
   int classes() const noexcept { return static_cast<int>(classes_.size()); }

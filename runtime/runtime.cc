@@ -51,6 +51,7 @@ absl::Status check_blocking_classes(const RuntimeOptions& options) {
                                     static_cast<std::int64_t>(options.blocking_classes.size()), 0,
                                     BlockingClass::kUserClassesMax);
   std::int64_t reserved = 0;
+  bool all_have_reserves = true;
   for (const BlockingClassOptions& c : blocking_classes(options)) {
     const int limit = c.max_threads == 0 ? options.max_blocking_threads
                                          : std::min(c.max_threads, options.max_blocking_threads);
@@ -61,9 +62,11 @@ absl::Status check_blocking_classes(const RuntimeOptions& options) {
     status.Update(check_range("blocking class's overload_interval in ns",
                               c.overload_interval.count(), 0, INT64_MAX));
     reserved += c.reserved_threads;
+    all_have_reserves = all_have_reserves && c.reserved_threads > 0;
   }
+  // A class without reserve needs something that is shared.
   status.Update(check_range("blocking classes' sum of reserved_threads", reserved, 0,
-                            options.max_blocking_threads));
+                            options.max_blocking_threads - (all_have_reserves ? 0 : 1)));
   return status;
 }
 

@@ -49,7 +49,10 @@ Outcome run_spawn_blocking(SkuaEngine& engine, std::int64_t jobs) {
           .right = sum == jobs && after.blocking_jobs_run - before.blocking_jobs_run ==
                                       static_cast<std::uint64_t>(jobs),
           .used = used,
-          .figures = {{"threads_peak", static_cast<double>(after.blocking_threads_peak)}}};
+          .figures = {
+              {"threads_peak", static_cast<double>(after.blocking_threads_peak)},
+              {"wakes_per_op", static_cast<double>(after.blocking_wakes - before.blocking_wakes) /
+                                   static_cast<double>(jobs)}}};
 }
 
 // --- blocking_beat ----------------------------------------------------------------------------

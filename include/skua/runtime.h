@@ -55,7 +55,8 @@ struct RuntimeOptions {
   int max_blocking_threads = 512;
   // How long a thread of the blocking pool stays without work.
   std::chrono::milliseconds blocking_keep_alive{10'000};
-  // The classes of blocking jobs, see skua/blocking.h. What they have reserved adds up to max_blocking_threads at most.
+  // The classes of blocking jobs, see skua/blocking.h. What they have reserved adds up to less than
+  // max_blocking_threads; to as much, if each has something.
   BlockingClassOptions blocking_default = {.name = "default"};
   // std::nullopt: at most 64 threads; of 32 threads or more, 4 are reserved.
   std::optional<BlockingClassOptions> blocking_fs = std::nullopt;

@@ -6,9 +6,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdint>
-#include <filesystem>
 #include <functional>
-#include <iterator>
 #include <latch>
 #include <limits>
 #include <memory>
@@ -64,26 +62,13 @@ void on_threads(int count, const F& f) {
   for (std::thread& thread : threads) thread.join();
 }
 
-std::ptrdiff_t thread_count() {
-  const std::filesystem::directory_iterator entries("/proc/self/task");
-  return std::distance(begin(entries), end(entries));
-}
-
 // Fails on threads that outlive their pool.
 class BlockingPoolTest : public testing::Test {
  protected:
-  // With the first thread, ThreadSanitizer starts one of its own.
-  static void SetUpTestSuite() {
-    std::thread([] {}).join();
-  }
-  // A joined thread may stand in /proc for a moment longer.
-  void TearDown() override {
-    EXPECT_TRUE(test::eventually([this] { return thread_count() <= threads_before_; }))
-        << thread_count() << " threads, " << threads_before_ << " before the test";
-  }
+  void TearDown() override { EXPECT_EQ(leaks_.report(), ""); }
 
  private:
-  const std::ptrdiff_t threads_before_ = thread_count();
+  const test::LeakCheck leaks_;
 };
 
 // --- Jobs and their results -------------------------------------------------------------------
@@ -410,17 +395,30 @@ TEST_F(BlockingPoolTest, AFailedCreationWakesAThreadThatWentIdleMeanwhile) {
   blocking_join(std::move(blocked));
 }
 
+// Three classes: one with a limit and a bounded queue, one with a thread of its own.
+std::vector<BlockingClassOptions> three_classes() {
+  return {{}, {.max_threads = 1, .queue_limit = 2}, {.max_threads = 2, .reserved_threads = 1}};
+}
+SpawnBlockingOptions in_class(int i) {
+  constexpr BlockingClass kClasses[] = {BlockingClass::kDefault, BlockingClass::kFs,
+                                        BlockingClass::kDns};
+  return {.pool_class = kClasses[i % 3]};
+}
+
 // Half of all creations fail, while threads expire at once: every job ends, one way or the other.
 TEST_F(BlockingPoolTest, JobsEndWhileCreationsFailAndThreadsExpire) {
   std::atomic<std::uint32_t> creations{0};
-  BlockingPool pool({.max_threads = 3, .keep_alive = milliseconds(0), .create_thread_error = [&] {
-                       return creations.fetch_add(1) % 2 == 0 ? EAGAIN : 0;
-                     }});
+  BlockingPool pool(
+      {.max_threads = 3,
+       .keep_alive = milliseconds(0),
+       .classes = three_classes(),
+       .create_thread_error = [&] { return creations.fetch_add(1) % 2 == 0 ? EAGAIN : 0; }});
   std::atomic<std::uint64_t> values{0};
   std::atomic<std::uint64_t> failures{0};
-  const auto submit = [&](int) {
+  const auto submit = [&](int submitter) {
     for (int i = 0; i < 2'000; ++i) {
-      const auto result = block_on_result(spawn_blocking_on(pool, [] { return 1; }));
+      const auto options = in_class(i / (submitter + 1));
+      const auto result = block_on_result(spawn_blocking_on(pool, [] { return 1; }, options));
       EXPECT_FALSE(result.cancelled());
       (result.ok() ? values : failures).fetch_add(1);
     }
@@ -428,6 +426,7 @@ TEST_F(BlockingPoolTest, JobsEndWhileCreationsFailAndThreadsExpire) {
   on_threads(4, submit);
   EXPECT_EQ(values.load() + failures.load(), 8'000u);
   EXPECT_EQ(pool.metrics().jobs_run, values.load());
+  EXPECT_LE(pool.metrics().threads_peak, 3);
   EXPECT_GT(values.load(), 0u);
 }
 
@@ -562,7 +561,8 @@ TEST_F(BlockingPoolTest, DestructionSendsIdleThreadsHome) {
 TEST_F(BlockingPoolTest, EveryJobEndsWhenShutdownRacesWithSubmitters) {
   for (int round = 0; round < 200; ++round) {
     const milliseconds keep_alive(round % 2 == 0 ? 0 : 10'000);
-    BlockingPool pool({.max_threads = round % 3 + 1, .keep_alive = keep_alive});
+    BlockingPool pool(
+        {.max_threads = round % 3 + 2, .keep_alive = keep_alive, .classes = three_classes()});
     std::atomic<std::uint64_t> runs{0};
     std::atomic<std::uint64_t> results{0};
     std::latch started(3);
@@ -570,7 +570,11 @@ TEST_F(BlockingPoolTest, EveryJobEndsWhenShutdownRacesWithSubmitters) {
       started.count_down();
       std::vector<JoinHandle<void>> handles;
       auto job = [&runs] { runs.fetch_add(1); };
-      for (int i = 0; i < 200; ++i) handles.push_back(spawn_blocking_on(pool, job));
+      for (int i = 0; i < 200; ++i) {
+        SpawnBlockingOptions options = in_class(i / 2);
+        if (i % 5 == 0) options.at_shutdown = AtShutdown::kRun;
+        handles.push_back(spawn_blocking_on(pool, job, options));
+      }
       for (JoinHandle<void>& handle : handles) {
         if (block_on_result(std::move(handle)).ok()) results.fetch_add(1);
       }

@@ -269,6 +269,8 @@ TEST_F(BlockingTest, OptionsThatCannotWorkAreRefused) {
                      .blocking_classes = {{.reserved_threads = 3}, {.reserved_threads = 2}}})
                 .find("sum of reserved_threads"),
             std::string::npos);
+  EXPECT_NE(message({.max_blocking_threads = 4, .blocking_classes = {{.reserved_threads = 4}}}),
+            "");
   EXPECT_NE(message({.blocking_classes = {{.max_threads = 1, .reserved_threads = 2}}}), "");
   EXPECT_NE(message({.blocking_classes = {{.max_threads = -1}}}), "");
   EXPECT_NE(message({.blocking_classes = std::vector<BlockingClassOptions>(30)}), "");
