@@ -7,7 +7,6 @@
 #include <limits>
 #include <string>
 #include <system_error>
-#include <thread>
 #include <utility>
 
 #include "base/futex.h"
@@ -16,13 +15,6 @@
 namespace skua::internal {
 namespace {
 
-thread_local constinit BlockingPool* current_pool = nullptr;
-
-SKUA_NOINLINE BlockingPool* current_blocking_pool() noexcept {
-  asm volatile("");  // Else the compiler proves the function pure and merges two calls.
-  return current_pool;
-}
-
 // Far enough to be forever, near enough to be added to the clock.
 constexpr std::chrono::hours kKeepAliveMax{24 * 365};
 
@@ -30,26 +22,18 @@ std::int64_t steady_now_ns() noexcept {
   return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-}  // namespace
-
-// --- The thread's pool ------------------------------------------------------------------------
-
-SKUA_NOINLINE BlockingPool* set_current_blocking_pool(BlockingPool* pool) noexcept {
-  asm volatile("");
-  return std::exchange(current_pool, pool);
-}
-
-BlockingPool& require_blocking_pool(const char* operation) noexcept {
-  BlockingPool* const pool = current_blocking_pool();
-  if (SKUA_UNLIKELY(pool == nullptr)) {
-    fatal(std::string(operation) +
-          " was called outside a runtime: call it from a task or a blocking job, or use the "
-          "function of the same name of a skua::Runtime");
+ThreadShares shares_of(const BlockingPoolOptions& options) {
+  std::vector<ClassLimits> classes;
+  for (const BlockingClassOptions& c : options.classes) {
+    classes.push_back({.limit = c.max_threads == 0 ? options.max_threads : c.max_threads,
+                       .reserve = c.reserved_threads});
   }
-  return *pool;
+  return ThreadShares(options.max_threads, std::move(classes));
 }
 
-void submit_job(BlockingPool& pool, BlockingJob* job) noexcept { pool.submit(job); }
+constexpr std::uint32_t bit(int c) noexcept { return std::uint32_t{1} << c; }
+
+}  // namespace
 
 // --- Construction -----------------------------------------------------------------------------
 
@@ -57,100 +41,184 @@ BlockingPool::BlockingPool(BlockingPoolOptions options)
     : options_(std::move(options)),
       keep_alive_ns_(std::chrono::nanoseconds(
                          std::min<std::chrono::milliseconds>(options_.keep_alive, kKeepAliveMax))
-                         .count()) {
-  SKUA_REQUIRE(options_.max_threads >= 1, options_.max_threads);
+                         .count()),
+      shares_(shares_of(options_)),
+      waiting_of_(options_.classes.size()) {
   SKUA_REQUIRE(options_.keep_alive.count() >= 0, options_.keep_alive.count());
+  for (const BlockingClassOptions& c : options_.classes) {
+    starts_.push_back({.pool = this, .job_class = static_cast<int>(starts_.size())});
+    classes_.push_back(std::make_unique<JobClass>(c.name, c.queue_limit, c.delay_target.count(),
+                                                  c.overload_interval.count()));
+  }
 }
 
 BlockingPool::~BlockingPool() {
   begin_shutdown();
   while (!wait_idle_until(std::numeric_limits<std::int64_t>::max())) {
   }
-  const std::int64_t pending = pending_.load(std::memory_order_acquire);
-  SKUA_CHECK(pending == 0, pending);
+  for (const auto& c : classes_) SKUA_CHECK(c->pending() == 0, c->pending());
 }
 
-// --- Any thread -------------------------------------------------------------------------------
+// --- Submitting -------------------------------------------------------------------------------
+
+JobClass& BlockingPool::required_class(int c) const noexcept {
+  SKUA_REQUIRE(c >= 0 && static_cast<std::size_t>(c) < classes_.size(), c, classes_.size());
+  return of_class(c);
+}
 
 void BlockingPool::submit(BlockingJob* job) noexcept {
-  if (SKUA_UNLIKELY(stopping_.load(std::memory_order_acquire))) {  // [STOP]
-    end_unrun(job, ECANCELED);
-    return;
-  }
-  // Relaxed: the enqueue and the exchange of request_thread() follow, and publish it. Before the
-  // enqueue, so that pending_ never says less than there is.
-  pending_.fetch_add(1, std::memory_order_relaxed);
-  if (SKUA_UNLIKELY(!queue_.enqueue(job))) {  // No memory.
-    pending_.fetch_sub(1, std::memory_order_relaxed);
-    end_unrun(job, ENOMEM);
-    return;
-  }
-  request_thread();
-}
-
-void BlockingPool::request_thread() noexcept {
-  do {
-    if (waking_.exchange(true, std::memory_order_acq_rel)) return;  // [LOOK] The holder looks.
-    const int error = hand_over_wake();
-    if (SKUA_LIKELY(error == 0)) return;
-    // Neither a thread nor a way to get one: no one else will end what is queued. The submitters
-    // meanwhile leave their jobs to us, so look again after lowering.
-    while (BlockingJob* const job = take_job()) end_unrun(job, error);
-    lower_wake();
-    // Relaxed: lowering has shown us whatever was left to us, [LOOK].
-  } while (pending_.load(std::memory_order_relaxed) != 0);
-}
-
-int BlockingPool::hand_over_wake() noexcept {
-  std::atomic<std::uint32_t>* sleeper = nullptr;
-  int peak_before = 0;
-  {
-    MutexLock lock(&mu_);
-    sleeper = pop_sleeper(kNotified);
-    if (sleeper == nullptr) {
-      // Relaxed, here and below: written under mu_.
-      const bool stopping = stopping_.load(std::memory_order_relaxed);
-      if (stopping && threads_ == 0) return ECANCELED;
-      if (stopping || threads_ == options_.max_threads) {
-        // Whoever is busy now will come by rest() later than this, and see the jobs: [REST].
-        lower_wake();
-        return 0;
-      }
-      // The place is taken before the thread is there, so that the bound holds without the lock.
-      ++threads_;
-      ++threads_created_;
-      peak_before = threads_peak_;
-      threads_peak_ = std::max(threads_peak_, threads_);
+  JobClass& job_class = required_class(job->job_class());
+  if (SKUA_UNLIKELY(job_class.admission != nullptr)) {
+    job->pool = this;
+    job->queued_ns = steady_now_ns();
+    job->set_line(job_class.admission);
+    switch (job_class.admission->enter(job)) {
+      case Admission::Entry::kAdmitted:
+        break;
+      case Admission::Entry::kInLine:
+        return;  // *job may be gone.
+      case Admission::Entry::kClosed:
+        end_unrun(job, ECANCELED);
+        return;
     }
   }
-  if (sleeper != nullptr) {
-    futex_wake_one(sleeper);
-    return 0;
-  }
+  submit_admitted(job);
+}
 
-  const int error = create_thread();
-  if (SKUA_LIKELY(error == 0)) return 0;
+void BlockingPool::submit_admitted(BlockingJob* job) noexcept {
+  if (SKUA_UNLIKELY(stopping_.load(std::memory_order_acquire))) {  // [STOP]
+    const int c = job->job_class();
+    end_unrun(job, ECANCELED);
+    give_back(c);
+    return;
+  }
+  required_class(job->job_class());
+  job->pool = this;
+  job->queued_ns = steady_now_ns();
+  enqueue(job);
+}
+
+void BlockingPool::enqueue(BlockingJob* job) noexcept {
+  const int c = job->job_class();
+  // Relaxed: published with the job.
+  if (SKUA_UNLIKELY(job->mandatory())) mandatory_.fetch_add(1, std::memory_order_relaxed);
+  if (SKUA_UNLIKELY(!of_class(c).push(job))) {
+    if (job->mandatory()) mandatory_.fetch_sub(1, std::memory_order_relaxed);
+    end_unrun(job, ENOMEM);
+    give_back(c);
+    return;
+  }
+  request_thread(c);
+}
+
+bool BlockingPool::try_reserve(int job_class) noexcept {
+  const JobClass& c = required_class(job_class);
+  return c.admission == nullptr || c.admission->try_enter();
+}
+
+bool BlockingPool::reserve(int job_class, AdmissionNode* node) noexcept {
+  const JobClass& c = required_class(job_class);
+  return c.admission == nullptr || c.admission->enter(node) == Admission::Entry::kAdmitted;
+}
+
+bool BlockingPool::leave_line(int job_class, AdmissionNode* node) noexcept {
+  return of_class(job_class).admission->remove(node);
+}
+
+void BlockingPool::give_back(int job_class) noexcept {
+  const JobClass& c = of_class(job_class);
+  if (SKUA_LIKELY(c.admission == nullptr)) return;
+  if (AdmissionNode* const node = c.admission->give_back()) admit(node);
+}
+
+void BlockingPool::admit(AdmissionNode* node) noexcept {
+  if (node->kind() == AdmissionNode::Kind::kTask) {
+    static_cast<ReserveAwaiter*>(node)->grant();  // *node may be gone.
+  } else {
+    enqueue(static_cast<BlockingJob*>(node));  // *node may be gone.
+  }
+}
+
+// --- The wake ---------------------------------------------------------------------------------
+
+void BlockingPool::start_wake(int c) noexcept {
+  for (; c != ThreadShares::kNone; c = stranded_class()) {
+    JobClass& job_class = of_class(c);
+    if (!job_class.take_wake()) continue;  // [LOOK] The holder looks.
+    const int error = hand_over_wake(c);
+    if (SKUA_LIKELY(error == 0)) return;
+    // Neither a thread nor a way to get one: no one else will end what is queued, in this class or another. The
+    // submitters meanwhile leave their jobs to us, so look again after lowering.
+    end_pending(c, error);
+    job_class.lower_wake();
+  }
+}
+
+int BlockingPool::stranded_class() const noexcept {
+  for (int c = 0; c < static_cast<int>(classes_.size()); ++c) {
+    if (of_class(c).pending() != 0 && !of_class(c).wake_held()) return c;
+  }
+  return ThreadShares::kNone;
+}
+
+int BlockingPool::hand_over_wake(int c) noexcept {
+  std::atomic<std::uint32_t>* sleeper = nullptr;
+  bool grows = false;
+  bool stalled = false;
+  {
+    MutexLock lock(&mu_);
+    // Relaxed: both are written before what has led here, or what is missed is as if it came later.
+    if (stopping_.load(std::memory_order_relaxed) &&
+        mandatory_.load(std::memory_order_relaxed) == 0) {
+      return ECANCELED;
+    }
+    if (!shares_.may_assign(c)) {
+      lower_wake_unserved(c);
+      stalled = note_stall(c);
+    } else {
+      shares_.assign(c);
+      note_starving();
+      sleeper = sleepers_.pop(PoolThread::kNotified, c);
+      if (sleeper == nullptr) {
+        // The place is taken before the thread is there, so that the bound holds without the lock.
+        SKUA_CHECK(threads_ < options_.max_threads, threads_);
+        ++threads_;
+        grows = true;
+      }
+    }
+  }
+  if (sleeper != nullptr) futex_wake_one(sleeper);
+  if (stalled) report_stall(c);
+  if (!grows) return 0;
+  const int error = create_thread(c);
+  return SKUA_LIKELY(error == 0) ? 0 : hand_over_elsewhere(c, error);
+}
+
+int BlockingPool::hand_over_elsewhere(int c, int error) noexcept {
+  std::atomic<std::uint32_t>* sleeper = nullptr;
+  bool stalled = false;
   {
     MutexLock lock(&mu_);
     --threads_;
-    --threads_created_;
-    threads_peak_ = peak_before;  // Only a holder of the wake changes it, so this undoes our own.
+    shares_.release(c);
     // A thread may have gone to sleep since the first look, before a submitter left us its job.
-    sleeper = pop_sleeper(kNotified);
-    if (sleeper == nullptr) {
-      if (threads_ == 0) {
-        announce_if_all_left();
-        return error;
-      }
-      lower_wake();  // As above: the busy ones see the jobs.
-      return 0;
+    if (!sleepers_.empty()) {
+      shares_.assign(c);
+      sleeper = sleepers_.pop(PoolThread::kNotified, c);
+    } else if (threads_ == 0) {
+      announce_if_all_left();
+      return error;
+    } else {
+      lower_wake_unserved(c);  // The busy ones see the jobs.
+      stalled = note_stall(c);
     }
   }
-  futex_wake_one(sleeper);
+  if (sleeper != nullptr) futex_wake_one(sleeper);
+  if (stalled) report_stall(c);
   return 0;
 }
 
-int BlockingPool::create_thread() noexcept {
+int BlockingPool::create_thread(int c) noexcept {
   if (options_.create_thread_error) {
     const int error = options_.create_thread_error();
     if (error != 0) return error;
@@ -165,28 +233,39 @@ int BlockingPool::create_thread() noexcept {
   }
   pthread_sigmask(SIG_SETMASK, &mask, &before);
   pthread_t thread;  // It tells who it is when it leaves.
-  const int error = pthread_create(&thread, nullptr, &thread_main, this);
+  const int error =
+      pthread_create(&thread, nullptr, &thread_main, &starts_[static_cast<std::size_t>(c)]);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return error;
 }
 
-BlockingJob* BlockingPool::take_job() noexcept {
-  // Relaxed: the caller has passed [LOOK] or [REST], or it does so before it sleeps.
-  while (pending_.load(std::memory_order_relaxed) != 0) {
-    QueuedPointer<BlockingJob> job;
-    if (queue_.try_dequeue(job)) {
-      // Relaxed: after the raise of the same job, by the queue. So pending_ covers all other jobs.
-      pending_.fetch_sub(1, std::memory_order_relaxed);
-      return job;
-    }
-    // A submitter stands before its enqueue, or another thread's look hides a job for a moment.
-    std::this_thread::yield();
-  }
-  return nullptr;
+void BlockingPool::lower_wake_unserved(int c) noexcept {
+  of_class(c).lower_wake();
+  // If it has threads, they come by rest() later than this: [REST]. At its limit it can have no more than these.
+  if (shares_.assigned(c) == shares_.limit(c)) return;
+  shares_.set_starving(c);
+  note_starving();
+}
+
+// --- Jobs that are not run --------------------------------------------------------------------
+
+BlockingJob* BlockingPool::take(JobClass& job_class, JobClass::Reader& reader,
+                                std::uint32_t turn) noexcept {
+  BlockingJob* const job = job_class.take(reader, turn);
+  if (SKUA_UNLIKELY(job->mandatory())) mandatory_.fetch_sub(1, std::memory_order_relaxed);
+  if (SKUA_UNLIKELY(job_class.admission != nullptr)) give_back(job->job_class());
+  return job;
+}
+
+void BlockingPool::end_pending(int c, int error) noexcept {
+  JobClass& job_class = of_class(c);
+  JobClass::Reader reader(job_class);
+  while (job_class.claim()) end_unrun(take(job_class, reader, 0), error);
 }
 
 void BlockingPool::end_unrun(BlockingJob* job, int error) noexcept {
-  if (stopping_.load(std::memory_order_acquire)) {  // [STOP]
+  const bool stopping = stopping_.load(std::memory_order_acquire);  // [STOP]
+  if (error == ECANCELED || (stopping && !job->mandatory())) {
     job->cancel();
     job->unref();  // *job may be gone.
     return;
@@ -200,114 +279,234 @@ void BlockingPool::end_unrun(BlockingJob* job, int error) noexcept {
 
 // --- Pool threads -----------------------------------------------------------------------------
 
-void* BlockingPool::thread_main(void* pool) noexcept {
-  static_cast<BlockingPool*>(pool)->run_thread();
+void* BlockingPool::thread_main(void* start) noexcept {
+  const auto& [pool, job_class] = *static_cast<const Start*>(start);
+  pool->run_thread(job_class);
   return nullptr;
 }
 
-void BlockingPool::run_thread() noexcept {
+void BlockingPool::run_thread(int c) noexcept {
   pthread_setname_np(pthread_self(), options_.thread_name.substr(0, 15).c_str());
+  PoolThread self(this);
+  self.job_class = c;
   set_current_blocking_pool(this);
+  set_current_pool_thread(&self);
+  enter(&self);
   options_.on_thread_start();
-  PoolThread self;
   for (Next next = Next::kLookAsHolder; next != Next::kLeave; next = rest(&self)) {
     if (next == Next::kLookAsHolder) {
-      lower_wake();  // Before the look: what comes later has a wake of its own.
+      JobClass& job_class = of_class(self.job_class);
+      job_class.lower_wake();  // Before the look: what comes later has a wake of its own.
       // One job for this thread; for more of them, the woken one wakes the next.
-      if (pending_.load(std::memory_order_relaxed) > 1) request_thread();
+      if (job_class.pending() > 1) request_thread(self.job_class);
     }
-    while (BlockingJob* const job = take_job()) {
-      if (SKUA_UNLIKELY(stopping_.load(std::memory_order_acquire))) {  // [STOP]
-        end_unrun(job, ECANCELED);
-      } else {
-        job->run_or_skip(jobs_run_);  // *job may be gone.
-      }
-    }
+    if (next != Next::kRest) run_jobs(&self);
   }
   // The pool stays until this thread, too, is joined.
+  set_current_pool_thread(nullptr);
   if (self.predecessor.has_value()) pthread_join(*self.predecessor, nullptr);
+}
+
+void BlockingPool::run_jobs(PoolThread* self) noexcept {
+  JobClass& job_class = of_class(self->job_class);
+  JobClass::Reader reader(job_class);
+  while (job_class.claim()) {
+    BlockingJob* const job = take(job_class, reader, self->next_turn());
+    const std::int64_t now_ns = steady_now_ns();
+    job_class.delay.taken(job->queued_ns, now_ns, job_class.pending_hint() == 0);
+    if (SKUA_UNLIKELY(stopping_.load(std::memory_order_acquire)) && !job->mandatory()) {  // [STOP]
+      end_unrun(job, ECANCELED);
+    } else if (SKUA_LIKELY(job->begin() == BlockingJob::Met::kBegun)) {
+      job->end(run_begun(self, job, now_ns));  // *job may be gone.
+    }
+    // Relaxed: a hint. Who starves is seen under mu_.
+    if (SKUA_UNLIKELY(starving_.load(std::memory_order_relaxed))) return;
+  }
+}
+
+bool BlockingPool::run_begun(PoolThread* self, BlockingJob* job, std::int64_t now_ns) noexcept {
+  const PoolThread::Run outer = self->begin_job({.job = job, .begun_ns = now_ns});
+  // A shutdown that did not find the job in `self` has stored stopping_ before: both have had the thread's lock.
+  const CancellationSource* const source = job->source();
+  if (source != nullptr && stopping_.load(std::memory_order_acquire)) source->cancel();  // [STOP]
+  const bool threw = job->invoke();
+  self->end_job(outer);
+  return threw;
+}
+
+void BlockingPool::run_here(PoolThread* self, BlockingJob* job) noexcept {
+  job->end_here(run_begun(self, job, steady_now_ns()));
+}
+
+bool BlockingPool::find_class(PoolThread* self, int last) noexcept {
+  const int c = shares_.next_class(last, [this](int i) { return of_class(i).pending() != 0; });
+  if (c != ThreadShares::kNone) {
+    shares_.assign(c);
+    self->job_class = c;
+    if (last != ThreadShares::kNone && last != c && of_class(last).pending() != 0) {
+      shares_.set_starving(last);  // Its turn comes again.
+    }
+  }
+  note_starving();
+  return c != ThreadShares::kNone;
 }
 
 BlockingPool::Next BlockingPool::rest(PoolThread* self) noexcept {
   {
     MutexLock lock(&mu_);
-    if (pending_.load(std::memory_order_relaxed) != 0) return Next::kLook;  // [REST]
+    const int c = self->job_class;
+    if (c != ThreadShares::kNone) {
+      if (of_class(c).pending() != 0 && !shares_.starves_for(c)) return Next::kLook;  // [REST]
+      shares_.release(c);
+      self->job_class = ThreadShares::kNone;
+    }
+    if (find_class(self, c)) return Next::kLook;
     if (stopping_.load(std::memory_order_relaxed)) {
       leave(self);
       return Next::kLeave;
     }
-    push_sleeper(self);
+    sleepers_.push(self);
   }
+  return sleep(self);
+}
+
+BlockingPool::Next BlockingPool::sleep(PoolThread* self) noexcept {
   const std::int64_t deadline_ns = steady_now_ns() + keep_alive_ns_;
   for (;;) {
-    // Relaxed: kNotified's data come by [LOOK], and kDismissed has none.
-    const std::uint32_t word = self->word.load(std::memory_order_relaxed);
-    if (word == kNotified) return Next::kLookAsHolder;
-    if (word == kDismissed) return Next::kLook;
-    if (futex_wait_until(&self->word, kAsleep, deadline_ns)) continue;
+    const std::uint32_t word = self->word.load(std::memory_order_acquire);  // [ASSIGN]
+    if (word == PoolThread::kNotified) return Next::kLookAsHolder;
+    if (word == PoolThread::kDismissed) return Next::kRest;
+    if (futex_wait_until(&self->word, PoolThread::kAsleep, deadline_ns)) continue;
 
     MutexLock lock(&mu_);
-    if (self->word.load(std::memory_order_relaxed) != kAsleep) continue;  // Woken after all.
-    remove_sleeper(self);
+    if (self->word.load(std::memory_order_relaxed) != PoolThread::kAsleep)
+      continue;  // Woken after all.
+    sleepers_.remove(self);
     // Not needed for safety, but the submitter might find no thread and no way to create one.
-    if (pending_.load(std::memory_order_relaxed) != 0) return Next::kLook;
+    if (find_class(self, ThreadShares::kNone)) return Next::kLook;
     leave(self);
     return Next::kLeave;
   }
 }
 
+void BlockingPool::enter(PoolThread* self) noexcept {
+  MutexLock lock(&mu_);
+  ++threads_created_;
+  threads_peak_ = std::max(threads_peak_, ++threads_entered_);
+  self->prev = nullptr;
+  self->next = all_;
+  if (all_ != nullptr) all_->prev = self;
+  all_ = self;
+}
+
 void BlockingPool::leave(PoolThread* self) noexcept {
   --threads_;
+  --threads_entered_;
+  jobs_run_by_left_ += self->jobs_run();
+  (self->prev != nullptr ? self->prev->next : all_) = self->next;
+  if (self->next != nullptr) self->next->prev = self->prev;
   self->predecessor = std::exchange(last_left_, pthread_self());
   announce_if_all_left();
 }
 
-// --- Sleepers ---------------------------------------------------------------------------------
+// --- Jobs that wait for jobs --------------------------------------------------------------------
 
-void BlockingPool::push_sleeper(PoolThread* thread) noexcept {
-  thread->word.store(kAsleep, std::memory_order_relaxed);  // Relaxed: under mu_.
-  thread->above = nullptr;
-  thread->below = sleepers_;
-  if (sleepers_ != nullptr) sleepers_->above = thread;
-  sleepers_ = thread;
-  ++threads_idle_;
+void BlockingPool::begin_wait(PoolThread* self) noexcept {
+  std::vector<int> stalled;
+  std::uint32_t pending = 0;
+  {
+    MutexLock lock(&mu_);
+    ++waiting_;
+    ++waiting_of_[static_cast<std::size_t>(self->job_class)];
+    for (int c = 0; c < shares_.classes(); ++c) {
+      if (of_class(c).pending() == 0) continue;
+      if (shares_.may_assign(c)) {
+        pending |= bit(c);  // A creation has failed, or somebody is about to try.
+      } else if (note_stall(c)) {
+        stalled.push_back(c);
+      }
+    }
+  }
+  for (int c = 0; pending != 0; ++c, pending >>= 1) {
+    if ((pending & 1) != 0) request_thread(c);
+  }
+  for (const int c : stalled) report_stall(c);
 }
 
-void BlockingPool::remove_sleeper(PoolThread* thread) noexcept {
-  (thread->above != nullptr ? thread->above->below : sleepers_) = thread->below;
-  if (thread->below != nullptr) thread->below->above = thread->above;
-  --threads_idle_;
+void BlockingPool::end_wait(PoolThread* self) noexcept {
+  MutexLock lock(&mu_);
+  --waiting_;
+  --waiting_of_[static_cast<std::size_t>(self->job_class)];
+  stalled_ = 0;
 }
 
-std::atomic<std::uint32_t>* BlockingPool::pop_sleeper(std::uint32_t word) noexcept {
-  PoolThread* const thread = sleepers_;
-  if (thread == nullptr) return nullptr;
-  remove_sleeper(thread);
-  std::atomic<std::uint32_t>* const futex_word = &thread->word;
-  // Relaxed: what the sleeper is to see comes by [LOOK].
-  futex_word->store(word, std::memory_order_relaxed);
-  return futex_word;  // *thread may be gone once the lock is released; the address still serves.
+bool BlockingPool::note_stall(int c) noexcept {
+  if ((stalled_ & bit(c)) != 0 || of_class(c).pending() == 0) return false;
+  const int own = shares_.assigned(c);
+  const bool own_wait = own == shares_.limit(c) && waiting_of_[static_cast<std::size_t>(c)] == own;
+  if (!own_wait && waiting_ != threads_) return false;
+  stalled_ |= bit(c);
+  ++stalls_;
+  return true;
+}
+
+void BlockingPool::report_stall(int c) noexcept {
+  options_.on_stall(
+      "blocking jobs of the class \"" + of_class(c).name +
+      "\" are queued, and every thread that could run them waits for something in "
+      "blocking_join() or Runtime::block_on(). If that needs one of the queued jobs, none of "
+      "them ever ends: let jobs not wait for jobs, or raise "
+      "RuntimeOptions::max_blocking_threads or the class's max_threads");
 }
 
 // --- Shutdown ---------------------------------------------------------------------------------
 
 void BlockingPool::announce_if_all_left() noexcept {
-  if (threads_ != 0 || !stopping_.load(std::memory_order_relaxed)) return;
+  if (threads_ != 0 || !drained_) return;
   all_left_.store(1, std::memory_order_release);  // [ALL-LEFT]
   futex_wake_one(&all_left_);
 }
 
 void BlockingPool::begin_shutdown() noexcept {
+  std::vector<CancellationSource> sources;
   {
     MutexLock lock(&mu_);
+    if (stopping_.load(std::memory_order_relaxed)) return;
     stopping_.store(true, std::memory_order_release);  // [STOP]
     // Under the lock, for once: there is no list to remember them in.
-    while (std::atomic<std::uint32_t>* const sleeper = pop_sleeper(kDismissed)) {
+    while (std::atomic<std::uint32_t>* const sleeper =
+               sleepers_.pop(PoolThread::kDismissed, ThreadShares::kNone)) {
       futex_wake_one(sleeper);
     }
-    announce_if_all_left();
+    for (PoolThread* thread = all_; thread != nullptr; thread = thread->next) {
+      if (auto source = thread->source()) sources.push_back(*std::move(source));
+    }
   }
-  while (BlockingJob* const job = take_job()) end_unrun(job, ECANCELED);
+  for (const CancellationSource& source : sources) source.cancel();
+
+  std::vector<BlockingJob*> mandatory;
+  const auto end = [&](BlockingJob* job) {
+    if (job->mandatory()) {
+      mandatory.push_back(job);
+    } else {
+      end_unrun(job, ECANCELED);
+    }
+  };
+  for (const auto& job_class : classes_) {
+    if (job_class->admission != nullptr) {
+      job_class->admission->close();
+      while (AdmissionNode* const node = job_class->admission->pop_job()) {
+        end(static_cast<BlockingJob*>(node));
+      }
+    }
+    JobClass::Reader reader(*job_class);
+    while (job_class->claim()) end(take(*job_class, reader, 0));
+  }
+  for (BlockingJob* const job : mandatory) enqueue(job);
+
+  MutexLock lock(&mu_);
+  drained_ = true;
+  announce_if_all_left();
 }
 
 bool BlockingPool::wait_idle_until(std::int64_t steady_deadline_ns) noexcept {
@@ -327,17 +526,59 @@ bool BlockingPool::wait_idle_until(std::int64_t steady_deadline_ns) noexcept {
   return true;
 }
 
-BlockingPoolMetrics BlockingPool::metrics() const noexcept {
+// --- Looking at it ----------------------------------------------------------------------------
+
+bool BlockingPool::overloaded(int job_class) const noexcept {
+  const JobClass& c = required_class(job_class);
+  return c.delay.overloaded(steady_now_ns(), c.pending_hint() == 0);
+}
+
+BlockingPoolMetrics BlockingPool::metrics() const {
   BlockingPoolMetrics metrics;
-  // Relaxed: counters, each exact by itself.
-  metrics.queue_depth = pending_.load(std::memory_order_relaxed);
-  metrics.jobs_run = jobs_run_.load(std::memory_order_relaxed);
+  const std::int64_t now_ns = steady_now_ns();
+  for (const auto& c : classes_) {
+    BlockingClassMetrics& of = metrics.classes.emplace_back();
+    of.name = c->name;
+    of.queue_depth = c->pending_hint();
+    of.in_line = c->admission == nullptr ? 0 : c->admission->in_line();
+    of.overloaded = c->delay.overloaded(now_ns, of.queue_depth == 0);
+    if (of.queue_depth > 0) {
+      of.oldest_age = std::chrono::nanoseconds(c->delay.oldest_age_ns(now_ns));
+    }
+    metrics.queue_depth += of.queue_depth;
+  }
   MutexLock lock(&mu_);
+  for (int c = 0; c < shares_.classes(); ++c) {
+    metrics.classes[static_cast<std::size_t>(c)].threads = shares_.assigned(c);
+  }
+  metrics.jobs_run = jobs_run_by_left_;
+  for (const PoolThread* thread = all_; thread != nullptr; thread = thread->next) {
+    metrics.jobs_run += thread->jobs_run();
+  }
   metrics.threads = threads_;
-  metrics.threads_idle = threads_idle_;
+  metrics.threads_idle = sleepers_.size();
   metrics.threads_peak = threads_peak_;
   metrics.threads_created = threads_created_;
+  metrics.wakes = sleepers_.pops();
+  metrics.stalls = stalls_;
   return metrics;
+}
+
+std::vector<RunningBlockingJob> BlockingPool::running_jobs() const {
+  std::vector<RunningBlockingJob> jobs;
+  const std::int64_t now_ns = steady_now_ns();
+  MutexLock lock(&mu_);
+  for (const PoolThread* thread = all_; thread != nullptr; thread = thread->next) {
+    std::optional<RunningJobSnapshot> running = thread->running();
+    if (!running || thread->job_class == ThreadShares::kNone) continue;
+    jobs.push_back({.id = running->id,
+                    .name = std::move(running->name),
+                    .class_name = of_class(thread->job_class).name,
+                    .running_for = std::chrono::nanoseconds(
+                        std::max<std::int64_t>(now_ns - running->begun_ns, 0)),
+                    .thread = running->thread});
+  }
+  return jobs;
 }
 
 }  // namespace skua::internal

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "scheduler/scheduler.h"
 #include "skua/internal/check.h"
@@ -119,12 +120,16 @@ RuntimeMetrics collect_metrics(const WorkerSet& workers, const BlockingPool& poo
   metrics.io_enters = workers.driver().enters();
   metrics.io_completions = workers.driver().completions();
   metrics.io_in_flight = workers.driver().in_flight();
-  const BlockingPoolMetrics blocking = pool.metrics();
+  BlockingPoolMetrics blocking = pool.metrics();
   metrics.blocking_threads = blocking.threads;
   metrics.blocking_threads_idle = blocking.threads_idle;
   metrics.blocking_threads_peak = blocking.threads_peak;
   metrics.blocking_queue_depth = blocking.queue_depth;
   metrics.blocking_jobs_run = blocking.jobs_run;
+  metrics.blocking_threads_created = blocking.threads_created;
+  metrics.blocking_wakes = blocking.wakes;
+  metrics.blocking_stalls = blocking.stalls;
+  metrics.blocking_classes = std::move(blocking.classes);
   return metrics;
 }
 

@@ -2,6 +2,8 @@
 #include "skua/runtime.h"
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,6 +28,48 @@ absl::Status check_range(const char* name, std::int64_t value, std::int64_t low,
                                     " to " + std::to_string(high));
 }
 
+// By BlockingClass::index().
+std::vector<BlockingClassOptions> blocking_classes(const RuntimeOptions& options) {
+  // From here on there are enough threads for some of them to be kept free.
+  constexpr int kMany = 32;
+  const bool many = options.max_blocking_threads >= kMany;
+  const BlockingClassOptions fs = {.max_threads = 64, .reserved_threads = many ? 4 : 0};
+  const BlockingClassOptions dns = {.max_threads = 32, .reserved_threads = many ? 2 : 0};
+  std::vector<BlockingClassOptions> classes = {options.blocking_default,
+                                               options.blocking_fs.value_or(fs),
+                                               options.blocking_dns.value_or(dns)};
+  static constexpr std::array kNames = {"default", "fs", "dns"};
+  for (std::size_t i = 0; i < kNames.size(); ++i) {
+    if (classes[i].name.empty()) classes[i].name = kNames[i];
+  }
+  classes.insert(classes.end(), options.blocking_classes.begin(), options.blocking_classes.end());
+  return classes;
+}
+
+absl::Status check_blocking_classes(const RuntimeOptions& options) {
+  absl::Status status = check_range("blocking_classes.size()",
+                                    static_cast<std::int64_t>(options.blocking_classes.size()), 0,
+                                    BlockingClass::kUserClassesMax);
+  std::int64_t reserved = 0;
+  bool all_have_reserves = true;
+  for (const BlockingClassOptions& c : blocking_classes(options)) {
+    const int limit = c.max_threads == 0 ? options.max_blocking_threads
+                                         : std::min(c.max_threads, options.max_blocking_threads);
+    status.Update(check_range("blocking class's max_threads", c.max_threads, 0, INT32_MAX));
+    status.Update(check_range("blocking class's reserved_threads", c.reserved_threads, 0, limit));
+    status.Update(
+        check_range("blocking class's delay_target in ns", c.delay_target.count(), 0, INT64_MAX));
+    status.Update(check_range("blocking class's overload_interval in ns",
+                              c.overload_interval.count(), 0, INT64_MAX));
+    reserved += c.reserved_threads;
+    all_have_reserves = all_have_reserves && c.reserved_threads > 0;
+  }
+  // A class without reserve needs something that is shared.
+  status.Update(check_range("blocking classes' sum of reserved_threads", reserved, 0,
+                            options.max_blocking_threads - (all_have_reserves ? 0 : 1)));
+  return status;
+}
+
 absl::Status check_options(const RuntimeOptions& options) {
   constexpr std::int64_t kManyTicks = INT32_MAX;
   absl::Status status;
@@ -36,6 +80,7 @@ absl::Status check_options(const RuntimeOptions& options) {
   status.Update(check_range("global_queue_interval", options.global_queue_interval, 1, kManyTicks));
   status.Update(check_range("event_interval", options.event_interval, 1, kManyTicks));
   status.Update(check_range("ring_entries", options.ring_entries, 1, 32768));
+  status.Update(check_blocking_classes(options));
   return status;
 }
 
@@ -110,6 +155,11 @@ absl::StatusOr<std::unique_ptr<Runtime::Impl>> Runtime::Impl::create(RuntimeOpti
   pool_options.max_threads = options.max_blocking_threads;
   pool_options.keep_alive = options.blocking_keep_alive;
   pool_options.thread_name = options.thread_name + "-blocking";
+  pool_options.classes = blocking_classes(options);
+  pool_options.on_stall =
+      options.on_blocking_stall ? options.on_blocking_stall : [](const std::string& message) {
+        std::fprintf(stderr, "skua: %s\n", message.c_str());
+      };
   // A job may spawn tasks.
   pool_options.on_thread_start = [executor] { internal::set_current_executor(executor); };
   auto impl =
@@ -190,6 +240,7 @@ void Runtime::wait_for(internal::JoinState* state) {
   internal::ThreadJoiner joiner;
   const auto word = reinterpret_cast<std::uintptr_t>(&joiner) | internal::JoinState::kThreadTag;
   if (!state->set_joiner(word)) return;
+  const internal::BlockedThread blocked;
   if (impl_->options.flavor != Flavor::kCurrentThread) {
     joiner.wait();
     return;
@@ -201,6 +252,10 @@ void Runtime::wait_for(internal::JoinState* state) {
     // The runtime has stopped, and has ended the task or is about to say so.
     joiner.wait();
   }
+}
+
+std::vector<RunningBlockingJob> Runtime::running_blocking_jobs() const {
+  return impl_->pool.running_jobs();
 }
 
 RuntimeMetrics Runtime::metrics() const {

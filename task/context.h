@@ -7,14 +7,16 @@
 #include <utility>
 
 #include "skua/internal/executor.h"
+#include "skua/internal/worker_core.h"
 
 namespace skua::internal {
 
 struct Context {
-  Executor* executor = nullptr;  // Set while the thread is a worker, or runs blocking jobs.
-  std::coroutine_handle<> next;  // Left by set_trampoline().
-  bool runs_tasks = false;       // The thread is a worker: it must not block.
-  bool killing = false;          // The frames of an aborted task are being destroyed.
+  Executor* executor = nullptr;      // Set while the thread is a worker, or runs blocking jobs.
+  std::coroutine_handle<> next;      // Left by set_trampoline().
+  bool runs_tasks = false;           // The thread is a worker: it must not block.
+  bool killing = false;              // The frames of an aborted task are being destroyed.
+  Level spawn_level = kNormalLevel;  // What is spawned here inherits, while no task runs.
 
   // Resumes `handle`, then whatever it leaves to the trampoline.
   void resume(std::coroutine_handle<> handle) {

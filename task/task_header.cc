@@ -71,6 +71,8 @@ void JoinState::complete(bool threw) noexcept {
   }
   if ((joiner & kThreadTag) != 0) {
     reinterpret_cast<ThreadJoiner*>(joiner & ~kThreadTag)->notify();
+  } else if ((joiner & kCancelledTag) != 0) {
+    reinterpret_cast<TaskHeader*>(joiner & ~kCancelledTag)->wake_cancelled();
   } else {
     reinterpret_cast<TaskHeader*>(joiner)->wake();
   }
@@ -99,6 +101,11 @@ bool JoinState::set_joiner(std::uintptr_t joiner) noexcept {
 
 bool JoinState::clear_joiner(std::uintptr_t joiner) noexcept {
   return join.compare_exchange_strong(joiner, kEmpty, std::memory_order_acq_rel,
+                                      std::memory_order_acquire);
+}
+
+bool JoinState::cancel_joiner(std::uintptr_t joiner) noexcept {
+  return join.compare_exchange_strong(joiner, joiner | kCancelledTag, std::memory_order_acq_rel,
                                       std::memory_order_acquire);
 }
 

@@ -12,6 +12,7 @@
 #include "base/membarrier.h"
 #include "skua/internal/check.h"
 #include "skua/status.h"
+#include "task/context.h"
 #include "time/clock.h"
 
 namespace skua::internal {
@@ -321,7 +322,7 @@ bool WorkerSet::schedule_spawned(TaskHeader* task, WorkerCore* spawner) noexcept
 }
 
 bool WorkerSet::schedule_spawned_outside(TaskHeader* task) noexcept {
-  if (task->level == kInheritLevel) task->level = kNormalLevel;
+  if (task->level == kInheritLevel) task->level = this_context().spawn_level;
   settle_home(task, nullptr);
   if ((outside_spawns_.fetch_add(2, std::memory_order_acq_rel) & 1) != 0) {
     outside_spawns_.fetch_sub(2, std::memory_order_relaxed);  // Not taken, so not counted.

@@ -52,6 +52,14 @@ ROWS = (
     Row("mpsc_4_1", quick_size=1_000_000),
     Row("mpmc_4_4", quick_size=1_000_000),
     Row("mutex", quick_size=10_000),
+    Row("spawn_blocking", quick_size=50_000),
+    Row(
+        "blocking_beat",
+        quick_size=8,
+        figure="p99_us",
+        unit="us (p99)",
+        further=("p50_us", "p99_us", "max_us"),
+    ),
     Row(
         "priority",
         quick_size=500,

@@ -34,6 +34,11 @@ Usage Stopwatch::read() const {
           .cpu_s = process_cpu_s() - start_cpu_s_};
 }
 
+double quantile_us(const std::vector<std::int64_t>& sorted_ns, double quantile) {
+  const auto last = static_cast<double>(sorted_ns.size() - 1);
+  return static_cast<double>(sorted_ns[static_cast<std::size_t>(quantile * last + 0.5)]) * 1e-3;
+}
+
 std::int64_t peak_rss_kib() {
   std::ifstream status("/proc/self/status");
   for (std::string key; status >> key;) {

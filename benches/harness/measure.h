@@ -6,6 +6,7 @@
 #include <concepts>
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 namespace skua::bench {
 
@@ -40,5 +41,8 @@ Usage measure(Work&& work) {
 //
 // Not getrusage's ru_maxrss: that one is handed on by exec, and starts at what the starting program had.
 std::int64_t peak_rss_kib();
+
+// The sample at this quantile by the nearest rank, in us: 0.5 for the median. Requires: sorted, not empty.
+double quantile_us(const std::vector<std::int64_t>& sorted_ns, double quantile);
 
 }  // namespace skua::bench

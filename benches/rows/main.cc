@@ -10,8 +10,9 @@
 int main(int argc, char** argv) {
   using namespace skua::bench;
   std::vector<SkuaRow> rows;
-  for (const auto& part : {fork_rows(), fork_n_rows(), spawn_rows(), spawn_tree_rows(),
-                           yield_rows(), ping_pong_rows(), channel_rows(), priority_rows()}) {
+  for (const auto& part :
+       {fork_rows(), fork_n_rows(), spawn_rows(), spawn_tree_rows(), yield_rows(), ping_pong_rows(),
+        channel_rows(), priority_rows(), blocking_rows()}) {
     rows.insert(rows.end(), part.begin(), part.end());
   }
   const ProgramInfo program = {.name = "skua_rows",

@@ -89,12 +89,6 @@ Task<std::int64_t> finish(Countdown* pings, Load* load,
   co_return computed_ns;
 }
 
-// The nearest rank. Requires: sorted, not empty.
-double quantile_us(const std::vector<std::int64_t>& sorted_ns, double quantile) {
-  const auto last = static_cast<double>(sorted_ns.size() - 1);
-  return static_cast<double>(sorted_ns[static_cast<std::size_t>(quantile * last + 0.5)]) * 1e-3;
-}
-
 Outcome run_priority(SkuaEngine& engine, std::int64_t ping_count) {
   constexpr std::int64_t kNotRun = -1;
   Runtime& runtime = engine.runtime();

@@ -137,8 +137,9 @@ class JoinWaiter : public Waiter {
   static CancelOutcome cancel_join(Waiter* waiter) noexcept {
     auto* const self = static_cast<JoinWaiter*>(waiter);
     const auto joiner = reinterpret_cast<std::uintptr_t>(self->task);
-    return self->share_.state()->clear_joiner(joiner) ? CancelOutcome::kUnlinked
-                                                      : CancelOutcome::kPending;
+    JoinState* const state = self->share_.state();
+    if (state->vtable->cancel_join != nullptr) return state->vtable->cancel_join(state, joiner);
+    return state->clear_joiner(joiner) ? CancelOutcome::kUnlinked : CancelOutcome::kPending;
   }
 };
 
@@ -178,7 +179,8 @@ class JoinHandle {
   //
   // Returns: what the task returned.
   // Errors: rethrows what the task threw; throws TaskCancelled if it was aborted.
-  // Cancellation: the waiting ends and the awaited task is detached; its result is lost.
+  // Cancellation: the waiting ends and the awaited task is detached; its result is lost. A blocking job is cancelled
+  //   instead (SpawnBlockingOptions::on_abort).
   // Memory ordering: all that the task did happens before the await's end, destructors included.
   internal::JoinAwaiter<T> operator co_await() && noexcept {
     SKUA_REQUIRE(share_.state() != nullptr);

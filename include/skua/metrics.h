@@ -6,10 +6,13 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
+#include "skua/join_handle.h"
 #include "skua/priority.h"
 
 namespace skua {
@@ -68,6 +71,27 @@ struct WorkerMetrics {
   DurationHistogram scheduling_delay;
 };
 
+// A class of the blocking pool.
+struct BlockingClassMetrics {
+  std::string name;
+  int threads = 0;               // That work for it.
+  std::int64_t queue_depth = 0;  // Jobs that no thread has taken yet, aborted ones included.
+  std::size_t in_line = 0;       // Jobs and tasks that wait for a place in its queue.
+  // How long the oldest job has been in the queue, at most: the queue knows when it was filled, and when the job came
+  // that was taken last.
+  std::chrono::nanoseconds oldest_age{0};
+  bool overloaded = false;  // See skua::blocking_overloaded().
+};
+
+// A blocking job that runs.
+struct RunningBlockingJob {
+  TaskId id = 0;
+  std::string name;        // SpawnBlockingOptions::name.
+  std::string class_name;  // BlockingClassOptions::name.
+  std::chrono::nanoseconds running_for{0};
+  int thread = 0;  // The kernel's number for it (gettid(2)), as in /proc/PID/task.
+};
+
 // A snapshot. The counters are read one by one while the workers run: sums of them may be off by what happened
 // meanwhile.
 struct RuntimeMetrics {
@@ -80,10 +104,14 @@ struct RuntimeMetrics {
   std::uint64_t io_completions = 0;  // Operations and wake-ups completed by the ring.
   std::int64_t io_in_flight = 0;
   int blocking_threads = 0;
-  int blocking_threads_idle = 0;
+  int blocking_threads_idle = 0;  // The others are busy.
   int blocking_threads_peak = 0;
   std::int64_t blocking_queue_depth = 0;
   std::uint64_t blocking_jobs_run = 0;
+  std::uint64_t blocking_threads_created = 0;
+  std::uint64_t blocking_wakes = 0;   // Idle threads woken: futex calls.
+  std::uint64_t blocking_stalls = 0;  // Times that RuntimeOptions::on_blocking_stall was called.
+  std::vector<BlockingClassMetrics> blocking_classes;  // By BlockingClass::index().
 
   // Sums over the workers.
   std::uint64_t runs() const noexcept;

@@ -10,12 +10,15 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <absl/status/statusor.h>
 
+#include "skua/blocking.h"
 #include "skua/internal/blocking_job.h"
 #include "skua/internal/executor.h"
 #include "skua/join_handle.h"
@@ -48,10 +51,23 @@ struct RuntimeOptions {
   // cgroup (cpu.max, or cpu.cfs_quota_us) rounded up, whichever is less. At most 32767. Without effect on
   // kCurrentThread.
   int worker_threads = 0;
-  // Threads of the blocking pool, at most. At least 1.
+  // Threads of the blocking pool, at most, of all classes together. At least 1.
   int max_blocking_threads = 512;
   // How long a thread of the blocking pool stays without work.
   std::chrono::milliseconds blocking_keep_alive{10'000};
+  // The classes of blocking jobs, see skua/blocking.h. What they have reserved adds up to less than
+  // max_blocking_threads; to as much, if each has something.
+  BlockingClassOptions blocking_default = {.name = "default"};
+  // std::nullopt: at most 64 threads; of 32 threads or more, 4 are reserved.
+  std::optional<BlockingClassOptions> blocking_fs = std::nullopt;
+  // std::nullopt: at most 32 threads; of 32 threads or more, 2 are reserved.
+  std::optional<BlockingClassOptions> blocking_dns = std::nullopt;
+  // BlockingClass::user(0), user(1), ... At most BlockingClass::kUserClassesMax.
+  std::vector<BlockingClassOptions> blocking_classes = {};
+  // Called with a message when all threads that could run a queued blocking job wait for something else in
+  // blocking_join() or Runtime::block_on(): they may wait for ever. On the thread that finds it. Must neither throw nor
+  // block. Empty: the message is written to stderr.
+  std::function<void(const std::string&)> on_blocking_stall = nullptr;
   // Ticks (task runs) of a worker between two looks at the injector before its own queues. At least 1.
   int global_queue_interval = 61;
   // Ticks between two looks at the driver and the timers that do not wait. At least 1.
@@ -117,19 +133,34 @@ class Runtime {
 
   // As skua::spawn_blocking(), from any thread.
   template <typename F>
-  auto spawn_blocking(F f) -> JoinHandle<std::invoke_result_t<F&&>> {
-    return internal::spawn_blocking_on(blocking_pool_, std::move(f),
-                                       internal::next_task_id(internal::current_worker_core()));
+  auto spawn_blocking(F f, SpawnBlockingOptions options = {})
+      -> JoinHandle<internal::BlockingResult<F>> {
+    return internal::spawn_blocking_on(blocking_pool_, std::move(f), options);
   }
+
+  // As skua::try_spawn_blocking(), from any thread.
+  template <typename F>
+  auto try_spawn_blocking(F f, SpawnBlockingOptions options = {})
+      -> absl::StatusOr<JoinHandle<internal::BlockingResult<F>>> {
+    return internal::try_spawn_blocking_on(blocking_pool_, std::move(f), options);
+  }
+
+  // As skua::blocking_overloaded(), from any thread.
+  bool blocking_overloaded(BlockingClass pool_class = {}) const noexcept {
+    return internal::blocking_class_overloaded(blocking_pool_, pool_class.index());
+  }
+
+  // The blocking jobs that run now: after a shutdown() that was false, those that it waits for.
+  std::vector<RunningBlockingJob> running_blocking_jobs() const;
 
   RuntimeMetrics metrics() const;
 
   // Ends all tasks: nothing new is taken, tasks that wait are aborted, those that run are aborted at their
-  // next suspension, blocking jobs that have not begun are cancelled. Waits up to `grace` until all tasks and
-  // blocking jobs have ended.
+  // next suspension, blocking jobs that have not begun are cancelled (but for those with AtShutdown::kRun), and the
+  // tokens of those that run. Waits up to `grace` until all tasks and blocking jobs have ended.
   //
   // Returns: false if something was still running; it is then still being shut down, and a later call or the
-  //   destructor waits again.
+  //   destructor waits again. running_blocking_jobs() names the jobs.
   // Threads: any that is neither a worker nor a blocking thread of this runtime, one at a time. On
   //   kCurrentThread the tasks are ended on this thread.
   bool shutdown(std::chrono::nanoseconds grace);

@@ -3,6 +3,7 @@
 // Everything.
 #pragma once
 
+#include "skua/blocking.h"        // IWYU pragma: export
 #include "skua/cancellation.h"    // IWYU pragma: export
 #include "skua/fs/file.h"         // IWYU pragma: export
 #include "skua/join.h"            // IWYU pragma: export

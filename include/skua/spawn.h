@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Starting work on the current runtime. From outside a runtime, use the functions of the same names of
-// skua::Runtime.
+// skua::Runtime. What blocks is started by spawn_blocking(): skua/blocking.h, which comes with this header.
 #pragma once
 
 #include <concepts>
 #include <coroutine>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 
-#include "skua/internal/blocking_job.h"
+#include "skua/blocking.h"  // IWYU pragma: export
 #include "skua/internal/executor.h"
 #include "skua/internal/frame.h"
 #include "skua/internal/promise_base.h"
@@ -37,12 +36,6 @@ struct SpawnOptions {
 
 namespace internal {
 
-SKUA_COLD TaskId next_task_id_of_batch(WorkerCore* worker) noexcept;
-// `worker` is the one that this thread is, or nullptr.
-inline TaskId next_task_id(WorkerCore* worker) noexcept {
-  if (SKUA_LIKELY(worker != nullptr && worker->next_id != worker->id_end)) return worker->next_id++;
-  return next_task_id_of_batch(worker);
-}
 // Ends, as cancelled, a task that the runtime has not taken: the frame is destroyed, the handle lives.
 SKUA_COLD void refuse_task(SpawnedTask* task) noexcept;
 
@@ -127,22 +120,6 @@ JoinHandle<T> spawn_on(int worker, Task<T> task, SpawnOptions options = {}) {
   SKUA_REQUIRE(worker >= 0 && worker <= INT16_MAX, worker);
   return internal::spawn_on(internal::require_executor("skua::spawn_on"), std::move(task), options,
                             worker);
-}
-
-// Runs `f()` on a thread of the blocking pool, where it may block or compute for as long as it takes.
-//
-// Returns: a handle that gives what f returns, or rethrows what it throws.
-// Errors: if the pool has no thread and none can be created, the handle throws std::system_error. A runtime
-//   that is shutting down takes nothing: the handle says that the job was cancelled.
-// Cancellation: aborted before it has begun, f never runs. Once it runs, an abort does nothing.
-// Requires: called on a runtime.
-// Beware: GCC 12 destroys twice what a capturing lambda holds, if it is a temporary in a co_await expression.
-//   Make the handle in its own statement: `auto job = spawn_blocking([s] {...}); co_await std::move(job);`
-template <typename F>
-auto spawn_blocking(F f) -> JoinHandle<std::invoke_result_t<F&&>> {
-  return internal::spawn_blocking_on(internal::require_blocking_pool("skua::spawn_blocking"),
-                                     std::move(f),
-                                     internal::next_task_id(internal::current_worker_core()));
 }
 
 namespace internal {

@@ -6,9 +6,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdint>
-#include <filesystem>
 #include <functional>
-#include <iterator>
 #include <latch>
 #include <limits>
 #include <memory>
@@ -23,9 +21,10 @@
 
 #include <gtest/gtest.h>
 
-#include "base/futex.h"
+#include "skua/blocking.h"
 #include "skua/internal/blocking_job.h"
 #include "skua/join_handle.h"
+#include "tests/support/leak_check.h"
 
 namespace skua::internal {
 namespace {
@@ -49,29 +48,10 @@ JoinShare<T> wait_for(JoinHandle<T> handle) {
   return share;
 }
 
-// The job's result; rethrows what it threw.
-template <typename T>
-T block_on_handle(JoinHandle<T> handle) {
-  const JoinShare<T> share = wait_for(std::move(handle));
-  return share.slot().take();
-}
-
 template <typename T>
 JoinResult<T> block_on_result(JoinHandle<T> handle) {
   const JoinShare<T> share = wait_for(std::move(handle));
   return JoinResult<T>(share.slot());
-}
-
-// Asks again and again, for what nobody announces. False: not within ten seconds.
-template <typename Condition>
-bool poll_until(Condition condition) {
-  const std::int64_t deadline_ns = steady_ns_from_now(milliseconds(10'000));
-  std::atomic<std::uint32_t> pace{0};  // Nobody changes it.
-  while (!condition()) {
-    if (steady_ns_from_now(milliseconds(0)) >= deadline_ns) return false;
-    futex_wait_until(&pace, 0, steady_ns_from_now(milliseconds(1)));
-  }
-  return true;
 }
 
 // Calls f(0) ... f(count - 1), each on a thread of its own, and waits for them.
@@ -82,26 +62,13 @@ void on_threads(int count, const F& f) {
   for (std::thread& thread : threads) thread.join();
 }
 
-std::ptrdiff_t thread_count() {
-  const std::filesystem::directory_iterator entries("/proc/self/task");
-  return std::distance(begin(entries), end(entries));
-}
-
 // Fails on threads that outlive their pool.
 class BlockingPoolTest : public testing::Test {
  protected:
-  // With the first thread, ThreadSanitizer starts one of its own.
-  static void SetUpTestSuite() {
-    std::thread([] {}).join();
-  }
-  // A joined thread may stand in /proc for a moment longer.
-  void TearDown() override {
-    EXPECT_TRUE(poll_until([this] { return thread_count() <= threads_before_; }))
-        << thread_count() << " threads, " << threads_before_ << " before the test";
-  }
+  void TearDown() override { EXPECT_EQ(leaks_.report(), ""); }
 
  private:
-  const std::ptrdiff_t threads_before_ = thread_count();
+  const test::LeakCheck leaks_;
 };
 
 // --- Jobs and their results -------------------------------------------------------------------
@@ -110,8 +77,7 @@ TEST_F(BlockingPoolTest, AJobRunsOnAThreadOfThePoolAndItsResultIsJoined) {
   BlockingPool pool({});
   EXPECT_EQ(pool.metrics().threads, 0);
 
-  const auto id =
-      block_on_handle(spawn_blocking_on(pool, [] { return std::this_thread::get_id(); }, 7));
+  const auto id = blocking_join(spawn_blocking_on(pool, [] { return std::this_thread::get_id(); }));
 
   EXPECT_NE(id, std::this_thread::get_id());
   const BlockingPoolMetrics metrics = pool.metrics();
@@ -125,22 +91,22 @@ TEST_F(BlockingPoolTest, ResultsMayBeMoveOnlyOrReferencesOrVoid) {
   BlockingPool pool({});
   auto owned = std::make_unique<int>(5);
   auto move_only = [p = std::move(owned)]() mutable { return std::move(p); };
-  EXPECT_EQ(*block_on_handle(spawn_blocking_on(pool, std::move(move_only), 1)), 5);
+  EXPECT_EQ(*blocking_join(spawn_blocking_on(pool, std::move(move_only))), 5);
 
   int target = 0;
   auto reference = [&target]() -> int& { return target; };
-  EXPECT_EQ(&block_on_handle(spawn_blocking_on(pool, reference, 2)), &target);
+  EXPECT_EQ(&blocking_join(spawn_blocking_on(pool, reference)), &target);
 
   auto nothing = [&target] { target = 9; };
-  block_on_handle(spawn_blocking_on(pool, nothing, 3));
+  blocking_join(spawn_blocking_on(pool, nothing));
   EXPECT_EQ(target, 9);
 }
 
 TEST_F(BlockingPoolTest, AnExceptionTravelsToTheJoin) {
   BlockingPool pool({});
   auto job = []() -> int { throw std::runtime_error("from the job"); };
-  EXPECT_THROW(block_on_handle(spawn_blocking_on(pool, job, 1)), std::runtime_error);
-  EXPECT_EQ(block_on_handle(spawn_blocking_on(pool, [] { return 3; }, 2)), 3);
+  EXPECT_THROW(blocking_join(spawn_blocking_on(pool, job)), std::runtime_error);
+  EXPECT_EQ(blocking_join(spawn_blocking_on(pool, [] { return 3; })), 3);
 }
 
 // The closure is gone when the join returns, and the result dies on the thread that joined.
@@ -160,7 +126,7 @@ TEST_F(BlockingPoolTest, TheClosureDiesBeforeTheJoinAndTheResultAfterIt) {
     auto captured = std::make_shared<int>(0);
     {
       auto job = [captured, &died_on] { return Result(&died_on); };
-      const auto share = wait_for(spawn_blocking_on(pool, std::move(job), 1));
+      const auto share = wait_for(spawn_blocking_on(pool, std::move(job)));
       EXPECT_EQ(captured.use_count(), 1);
       EXPECT_EQ(died_on.load(), std::thread::id());
     }
@@ -178,9 +144,9 @@ TEST_F(BlockingPoolTest, AJobWhoseHandleIsDroppedStillRuns) {
         runs.fetch_add(1);
         return result;
       };
-      auto dropped = spawn_blocking_on(pool, std::move(job), 1);
+      auto dropped = spawn_blocking_on(pool, std::move(job));
     }
-    EXPECT_TRUE(poll_until([&] { return runs.load() == 100; }));
+    EXPECT_TRUE(test::eventually([&] { return runs.load() == 100; }));
   }
   EXPECT_EQ(result.use_count(), 1);
 }
@@ -189,9 +155,9 @@ TEST_F(BlockingPoolTest, AJobMaySubmitAJob) {
   BlockingPool pool({.max_threads = 2});
   auto outer = [] {
     BlockingPool& own = require_blocking_pool("test");
-    return block_on_handle(spawn_blocking_on(own, [] { return 11; }, 2));
+    return wait_for(spawn_blocking_on(own, [] { return 11; })).slot().take();
   };
-  EXPECT_EQ(block_on_handle(spawn_blocking_on(pool, outer, 1)), 11);
+  EXPECT_EQ(blocking_join(spawn_blocking_on(pool, outer)), 11);
 }
 
 TEST_F(BlockingPoolTest, PoolThreadsHaveANameAndLeaveSignalsToOthers) {
@@ -205,7 +171,7 @@ TEST_F(BlockingPoolTest, PoolThreadsHaveANameAndLeaveSignalsToOthers) {
     EXPECT_EQ(sigismember(&mask, SIGSEGV), 0);
     return std::string(name);
   };
-  EXPECT_EQ(block_on_handle(spawn_blocking_on(pool, job, 1)), "a-name-longer-t");
+  EXPECT_EQ(blocking_join(spawn_blocking_on(pool, job)), "a-name-longer-t");
   sigset_t mask;
   pthread_sigmask(SIG_BLOCK, nullptr, &mask);
   EXPECT_EQ(sigismember(&mask, SIGTERM), 0);
@@ -233,13 +199,13 @@ TEST_F(BlockingPoolTest, ThePoolGrowsToItsBoundAndNeverBeyond) {
     running.fetch_sub(1);
   };
   std::vector<JoinHandle<void>> handles;
-  for (int i = 0; i < kJobs; ++i) handles.push_back(spawn_blocking_on(pool, job, 1));
+  for (int i = 0; i < kJobs; ++i) handles.push_back(spawn_blocking_on(pool, job));
 
-  EXPECT_TRUE(poll_until([&] { return running.load() == kMaxThreads; }));
+  EXPECT_TRUE(test::eventually([&] { return running.load() == kMaxThreads; }));
   EXPECT_EQ(pool.metrics().threads, kMaxThreads);
   EXPECT_EQ(pool.metrics().queue_depth, kJobs - kMaxThreads);
   open.count_down();
-  for (JoinHandle<void>& handle : handles) block_on_handle(std::move(handle));
+  for (JoinHandle<void>& handle : handles) blocking_join(std::move(handle));
 
   EXPECT_FALSE(exceeded.load());
   EXPECT_EQ(pool.metrics().threads_peak, kMaxThreads);
@@ -252,12 +218,12 @@ void grow_to(BlockingPool& pool, int count) {
   std::latch all_run(count);
   std::vector<JoinHandle<void>> handles;
   auto job = [&all_run] { all_run.arrive_and_wait(); };
-  for (int i = 0; i < count; ++i) handles.push_back(spawn_blocking_on(pool, job, 1));
-  for (JoinHandle<void>& handle : handles) block_on_handle(std::move(handle));
+  for (int i = 0; i < count; ++i) handles.push_back(spawn_blocking_on(pool, job));
+  for (JoinHandle<void>& handle : handles) blocking_join(std::move(handle));
 }
 
 bool all_idle(const BlockingPool& pool, int count) {
-  return poll_until([&] { return pool.metrics().threads_idle == count; });
+  return test::eventually([&] { return pool.metrics().threads_idle == count; });
 }
 
 TEST_F(BlockingPoolTest, TheThreadThatWentIdleLastIsWokenFirst) {
@@ -267,18 +233,31 @@ TEST_F(BlockingPoolTest, TheThreadThatWentIdleLastIsWokenFirst) {
   std::optional<std::thread::id> last;
   for (int i = 0; i < 50; ++i) {
     ASSERT_TRUE(all_idle(pool, 4));
-    const std::thread::id id = block_on_handle(spawn_blocking_on(pool, who, 1));
+    const std::thread::id id = blocking_join(spawn_blocking_on(pool, who));
     EXPECT_EQ(id, last.value_or(id));
     last = id;
   }
   EXPECT_EQ(pool.metrics().threads_created, 4u);
 }
 
+// No thread is created for it, and one futex call at most is made.
+TEST_F(BlockingPoolTest, AWarmThreadIsWokenOnce) {
+  BlockingPool pool({});
+  blocking_join(spawn_blocking_on(pool, [] {}));
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(all_idle(pool, 1));
+    const std::uint64_t wakes = pool.metrics().wakes;
+    blocking_join(spawn_blocking_on(pool, [] {}));
+    EXPECT_EQ(pool.metrics().wakes, wakes + 1);
+  }
+  EXPECT_EQ(pool.metrics().threads_created, 1u);
+}
+
 TEST_F(BlockingPoolTest, SurplusThreadsExpireWhileOneIsKeptBusy) {
   BlockingPool pool({.max_threads = 4, .keep_alive = milliseconds(200)});
   grow_to(pool, 4);
-  EXPECT_TRUE(poll_until([&] {
-    block_on_handle(spawn_blocking_on(pool, [] {}, 1));
+  EXPECT_TRUE(test::eventually([&] {
+    blocking_join(spawn_blocking_on(pool, [] {}));
     return pool.metrics().threads == 1;
   }));
 }
@@ -287,7 +266,7 @@ TEST_F(BlockingPoolTest, IdleThreadsExpireAndThePoolGrowsAgain) {
   BlockingPool pool({.max_threads = 3, .keep_alive = milliseconds(1)});
   for (int round = 0; round < 3; ++round) {
     grow_to(pool, 3);
-    EXPECT_TRUE(poll_until([&] { return pool.metrics().threads == 0; }));
+    EXPECT_TRUE(test::eventually([&] { return pool.metrics().threads == 0; }));
     EXPECT_EQ(pool.metrics().threads_idle, 0);
   }
   EXPECT_GE(pool.metrics().threads_created, 9u);
@@ -299,7 +278,7 @@ TEST_F(BlockingPoolTest, IdleThreadsExpireAndThePoolGrowsAgain) {
 TEST_F(BlockingPoolTest, AJobThatMeetsAnExpiringThreadRuns) {
   BlockingPool pool({.keep_alive = milliseconds(0)});
   for (int i = 0; i < 3'000; ++i) {
-    ASSERT_EQ(block_on_handle(spawn_blocking_on(pool, [i] { return i; }, 1)), i);
+    ASSERT_EQ(blocking_join(spawn_blocking_on(pool, [i] { return i; })), i);
   }
 }
 
@@ -318,12 +297,12 @@ TEST_F(BlockingPoolTest, ManySubmittersLoseNoJobAndRunNoneTwice) {
           runs[static_cast<std::size_t>(i)].fetch_add(1, std::memory_order_relaxed);
           total.fetch_add(1, std::memory_order_relaxed);
         };
-        auto dropped = spawn_blocking_on(pool, job, 1);
+        auto dropped = spawn_blocking_on(pool, job);
       }
     };
     on_threads(kSubmitters, submit);
 
-    EXPECT_TRUE(poll_until([&] { return total.load() == kSubmitters * kJobsEach; }))
+    EXPECT_TRUE(test::eventually([&] { return total.load() == kSubmitters * kJobsEach; }))
         << total.load();
     for (const auto& count : runs) ASSERT_EQ(count.load(), 1);
     EXPECT_LE(pool.metrics().threads_peak, 3);
@@ -340,7 +319,7 @@ TEST_F(BlockingPoolTest, ALoneJobThatMeetsAThreadGoingIdleRuns) {
         {.max_threads = (submitter_count + 1) / 2, .keep_alive = milliseconds::max()});
     const auto submit = [&pool](int) {
       for (int i = 0; i < 20'000; ++i) {
-        auto handle = spawn_blocking_on(pool, [] {}, 1);
+        auto handle = spawn_blocking_on(pool, [] {});
         while (!handle.is_finished()) std::this_thread::yield();
       }
     };
@@ -355,11 +334,11 @@ TEST_F(BlockingPoolTest, WithoutAnyThreadTheJobFailsAndThePoolRecovers) {
   BlockingPool pool({.create_thread_error = [&error] { return error.load(); }});
   auto captured = std::make_shared<int>(0);
   auto job = [captured] { return 1; };
-  auto handle = spawn_blocking_on(pool, std::move(job), 1);
+  auto handle = spawn_blocking_on(pool, std::move(job));
 
   EXPECT_TRUE(handle.is_finished());
   try {
-    block_on_handle(std::move(handle));
+    blocking_join(std::move(handle));
     FAIL() << "it ran without a thread";
   } catch (const std::system_error& failure) {
     EXPECT_EQ(failure.code().value(), EAGAIN);
@@ -370,7 +349,7 @@ TEST_F(BlockingPoolTest, WithoutAnyThreadTheJobFailsAndThePoolRecovers) {
   EXPECT_EQ(pool.metrics().jobs_run, 0u);
 
   error.store(0);
-  EXPECT_EQ(block_on_handle(spawn_blocking_on(pool, [] { return 2; }, 2)), 2);
+  EXPECT_EQ(blocking_join(spawn_blocking_on(pool, [] { return 2; })), 2);
 }
 
 TEST_F(BlockingPoolTest, WithoutAFurtherThreadJobsWaitForThoseThatExist) {
@@ -378,18 +357,18 @@ TEST_F(BlockingPoolTest, WithoutAFurtherThreadJobsWaitForThoseThatExist) {
   BlockingPool pool(
       {.create_thread_error = [&creations] { return creations.fetch_add(1) == 0 ? 0 : EAGAIN; }});
   std::latch open(1);
-  auto blocked = spawn_blocking_on(pool, [&open] { open.wait(); }, 1);
-  EXPECT_TRUE(poll_until([&] { return pool.metrics().queue_depth == 0; }));
-  auto first = spawn_blocking_on(pool, [] { return 1; }, 2);
-  auto second = spawn_blocking_on(pool, [] { return 2; }, 3);
+  auto blocked = spawn_blocking_on(pool, [&open] { open.wait(); });
+  EXPECT_TRUE(test::eventually([&] { return pool.metrics().queue_depth == 0; }));
+  auto first = spawn_blocking_on(pool, [] { return 1; });
+  auto second = spawn_blocking_on(pool, [] { return 2; });
   EXPECT_GE(creations.load(), 2);
   EXPECT_FALSE(first.is_finished());
   EXPECT_EQ(pool.metrics().queue_depth, 2);
 
   open.count_down();
-  block_on_handle(std::move(blocked));
-  EXPECT_EQ(block_on_handle(std::move(first)), 1);
-  EXPECT_EQ(block_on_handle(std::move(second)), 2);
+  blocking_join(std::move(blocked));
+  EXPECT_EQ(blocking_join(std::move(first)), 1);
+  EXPECT_EQ(blocking_join(std::move(second)), 2);
   EXPECT_EQ(pool.metrics().threads_created, 1u);
 }
 
@@ -399,33 +378,47 @@ TEST_F(BlockingPoolTest, AFailedCreationWakesAThreadThatWentIdleMeanwhile) {
   BlockingPool* created = nullptr;
   std::latch open(1);
   std::optional<JoinHandle<int>> left;
+  int creations = 0;
   const auto fail_late = [&] {
-    if (created->metrics().threads_created == 1) return 0;
+    if (++creations == 1) return 0;
     open.count_down();
     EXPECT_TRUE(all_idle(*created, 1));
-    left.emplace(spawn_blocking_on(*created, [] { return 3; }, 3));
+    left.emplace(spawn_blocking_on(*created, [] { return 3; }));
     return EAGAIN;
   };
   BlockingPool pool({.create_thread_error = fail_late});
   created = &pool;
-  auto blocked = spawn_blocking_on(pool, [&open] { open.wait(); }, 1);
-  EXPECT_TRUE(poll_until([&] { return pool.metrics().queue_depth == 0; }));
-  EXPECT_EQ(block_on_handle(spawn_blocking_on(pool, [] { return 2; }, 2)), 2);
-  EXPECT_EQ(block_on_handle(*std::move(left)), 3);
-  block_on_handle(std::move(blocked));
+  auto blocked = spawn_blocking_on(pool, [&open] { open.wait(); });
+  EXPECT_TRUE(test::eventually([&] { return pool.metrics().queue_depth == 0; }));
+  EXPECT_EQ(blocking_join(spawn_blocking_on(pool, [] { return 2; })), 2);
+  EXPECT_EQ(blocking_join(*std::move(left)), 3);
+  blocking_join(std::move(blocked));
+}
+
+// Three classes: one with a limit and a bounded queue, one with a thread of its own.
+std::vector<BlockingClassOptions> three_classes() {
+  return {{}, {.max_threads = 1, .queue_limit = 2}, {.max_threads = 2, .reserved_threads = 1}};
+}
+SpawnBlockingOptions in_class(int i) {
+  constexpr BlockingClass kClasses[] = {BlockingClass::kDefault, BlockingClass::kFs,
+                                        BlockingClass::kDns};
+  return {.pool_class = kClasses[i % 3]};
 }
 
 // Half of all creations fail, while threads expire at once: every job ends, one way or the other.
 TEST_F(BlockingPoolTest, JobsEndWhileCreationsFailAndThreadsExpire) {
   std::atomic<std::uint32_t> creations{0};
-  BlockingPool pool({.max_threads = 3, .keep_alive = milliseconds(0), .create_thread_error = [&] {
-                       return creations.fetch_add(1) % 2 == 0 ? EAGAIN : 0;
-                     }});
+  BlockingPool pool(
+      {.max_threads = 3,
+       .keep_alive = milliseconds(0),
+       .classes = three_classes(),
+       .create_thread_error = [&] { return creations.fetch_add(1) % 2 == 0 ? EAGAIN : 0; }});
   std::atomic<std::uint64_t> values{0};
   std::atomic<std::uint64_t> failures{0};
-  const auto submit = [&](int) {
+  const auto submit = [&](int submitter) {
     for (int i = 0; i < 2'000; ++i) {
-      const auto result = block_on_result(spawn_blocking_on(pool, [] { return 1; }, 1));
+      const auto options = in_class(i / (submitter + 1));
+      const auto result = block_on_result(spawn_blocking_on(pool, [] { return 1; }, options));
       EXPECT_FALSE(result.cancelled());
       (result.ok() ? values : failures).fetch_add(1);
     }
@@ -433,6 +426,7 @@ TEST_F(BlockingPoolTest, JobsEndWhileCreationsFailAndThreadsExpire) {
   on_threads(4, submit);
   EXPECT_EQ(values.load() + failures.load(), 8'000u);
   EXPECT_EQ(pool.metrics().jobs_run, values.load());
+  EXPECT_LE(pool.metrics().threads_peak, 3);
   EXPECT_GT(values.load(), 0u);
 }
 
@@ -448,9 +442,9 @@ TEST_F(BlockingPoolTest, AFailingJobMaySubmitAJobAsItDies) {
   };
   BlockingPool pool({.create_thread_error = [] { return EAGAIN; }});
   std::optional<JoinHandle<int>> second;
-  Last last([&] { second.emplace(spawn_blocking_on(pool, [] { return 1; }, 2)); });
+  Last last([&] { second.emplace(spawn_blocking_on(pool, [] { return 1; })); });
   auto job = [kept = std::move(last)] { return 0; };
-  auto first = spawn_blocking_on(pool, std::move(job), 1);
+  auto first = spawn_blocking_on(pool, std::move(job));
   EXPECT_NE(block_on_result(std::move(first)).exception(), nullptr);
   ASSERT_TRUE(second.has_value());
   EXPECT_NE(block_on_result(*std::move(second)).exception(), nullptr);
@@ -461,10 +455,10 @@ TEST_F(BlockingPoolTest, AFailingJobMaySubmitAJobAsItDies) {
 TEST_F(BlockingPoolTest, AnAbortBeforeTheStartDestroysTheClosureUnrun) {
   BlockingPool pool({.max_threads = 1});
   std::latch open(1);
-  auto blocked = spawn_blocking_on(pool, [&open] { open.wait(); }, 1);
+  auto blocked = spawn_blocking_on(pool, [&open] { open.wait(); });
   auto captured = std::make_shared<int>(0);
   auto job = [captured] { *captured = 1; };
-  auto handle = spawn_blocking_on(pool, std::move(job), 2);
+  auto handle = spawn_blocking_on(pool, std::move(job));
   EXPECT_EQ(captured.use_count(), 2);
 
   handle.abort();
@@ -474,43 +468,46 @@ TEST_F(BlockingPoolTest, AnAbortBeforeTheStartDestroysTheClosureUnrun) {
   EXPECT_TRUE(block_on_result(std::move(handle)).cancelled());
 
   open.count_down();
-  block_on_handle(std::move(blocked));
-  block_on_handle(spawn_blocking_on(pool, [] {}, 3));
+  blocking_join(std::move(blocked));
+  blocking_join(spawn_blocking_on(pool, [] {}));
   EXPECT_EQ(*captured, 0);
   EXPECT_EQ(pool.metrics().jobs_run, 2u);
 }
 
-TEST_F(BlockingPoolTest, AnAbortOfARunningJobDoesNothing) {
+TEST_F(BlockingPoolTest, AnAbortOfARunningJobDropsItsResult) {
   BlockingPool pool({});
   std::latch begun(1);
   std::latch open(1);
-  auto job = [&] {
+  auto result = std::make_shared<int>(4);
+  auto job = [&begun, &open, result] {
     begun.count_down();
     open.wait();
-    return 4;
+    EXPECT_TRUE(this_job::aborted());
+    return result;
   };
-  auto handle = spawn_blocking_on(pool, job, 1);
+  auto handle = spawn_blocking_on(pool, job);
   begun.wait();
   handle.abort();
   EXPECT_FALSE(handle.is_finished());
   open.count_down();
-  EXPECT_EQ(block_on_handle(std::move(handle)), 4);
+  EXPECT_TRUE(block_on_result(std::move(handle)).cancelled());
+  EXPECT_EQ(result.use_count(), 2);  // Here, and in `job`.
+  EXPECT_FALSE(this_job::aborted());
 }
 
-// Aborts race with starts: a job has run if and only if its handle has a result, and its closure is
-// destroyed either way.
+// Aborts race with starts: a job has a result only if it has run, and its closure is destroyed either way.
 TEST_F(BlockingPoolTest, AJobIsEitherRunOrCancelled) {
   BlockingPool pool({.max_threads = 2});
   auto captured = std::make_shared<int>(0);
   for (int i = 0; i < 20'000; ++i) {
     std::atomic<bool> ran{false};
     auto job = [captured, &ran] { ran.store(true); };
-    auto handle = spawn_blocking_on(pool, std::move(job), 1);
+    auto handle = spawn_blocking_on(pool, std::move(job));
     if (i % 2 == 0) std::this_thread::yield();
     handle.abort();
     const auto result = block_on_result(std::move(handle));
-    ASSERT_EQ(result.ok(), ran.load());
-    ASSERT_EQ(result.cancelled(), !ran.load());
+    // It may have run although it was cancelled, when the abort came after its beginning.
+    ASSERT_TRUE(ran.load() || result.cancelled());
     ASSERT_EQ(captured.use_count(), 1);
   }
 }
@@ -520,19 +517,16 @@ TEST_F(BlockingPoolTest, AJobIsEitherRunOrCancelled) {
 TEST_F(BlockingPoolTest, ShutdownCancelsQueuedJobsAndWaitsForRunningOnes) {
   BlockingPool pool({.max_threads = 1});
   std::latch open(1);
-  auto running = spawn_blocking_on(
-      pool,
-      [&open] {
-        open.wait();
-        return 6;
-      },
-      1);
-  EXPECT_TRUE(poll_until([&] { return pool.metrics().queue_depth == 0; }));
+  auto running = spawn_blocking_on(pool, [&open] {
+    open.wait();
+    return 6;
+  });
+  EXPECT_TRUE(test::eventually([&] { return pool.metrics().queue_depth == 0; }));
   auto captured = std::make_shared<int>(0);
   std::vector<JoinHandle<void>> queued;
   for (int i = 0; i < 10; ++i) {
     auto job = [captured] { *captured = 1; };
-    queued.push_back(spawn_blocking_on(pool, std::move(job), 2));
+    queued.push_back(spawn_blocking_on(pool, std::move(job)));
   }
 
   pool.begin_shutdown();
@@ -542,7 +536,7 @@ TEST_F(BlockingPoolTest, ShutdownCancelsQueuedJobsAndWaitsForRunningOnes) {
     ASSERT_TRUE(handle.is_finished());
     EXPECT_TRUE(block_on_result(std::move(handle)).cancelled());
   }
-  auto late = spawn_blocking_on(pool, [] {}, 3);
+  auto late = spawn_blocking_on(pool, [] {});
   ASSERT_TRUE(late.is_finished());
   EXPECT_TRUE(block_on_result(std::move(late)).cancelled());
   EXPECT_FALSE(pool.wait_idle_until(steady_ns_from_now(milliseconds(5))));
@@ -551,7 +545,7 @@ TEST_F(BlockingPoolTest, ShutdownCancelsQueuedJobsAndWaitsForRunningOnes) {
   EXPECT_TRUE(pool.wait_idle_until(kForever));
   EXPECT_TRUE(pool.wait_idle_until(kForever));
   EXPECT_EQ(pool.metrics().threads, 0);
-  EXPECT_EQ(block_on_handle(std::move(running)), 6);
+  EXPECT_EQ(blocking_join(std::move(running)), 6);
   EXPECT_EQ(*captured, 0);
 }
 
@@ -567,7 +561,8 @@ TEST_F(BlockingPoolTest, DestructionSendsIdleThreadsHome) {
 TEST_F(BlockingPoolTest, EveryJobEndsWhenShutdownRacesWithSubmitters) {
   for (int round = 0; round < 200; ++round) {
     const milliseconds keep_alive(round % 2 == 0 ? 0 : 10'000);
-    BlockingPool pool({.max_threads = round % 3 + 1, .keep_alive = keep_alive});
+    BlockingPool pool(
+        {.max_threads = round % 3 + 2, .keep_alive = keep_alive, .classes = three_classes()});
     std::atomic<std::uint64_t> runs{0};
     std::atomic<std::uint64_t> results{0};
     std::latch started(3);
@@ -575,7 +570,11 @@ TEST_F(BlockingPoolTest, EveryJobEndsWhenShutdownRacesWithSubmitters) {
       started.count_down();
       std::vector<JoinHandle<void>> handles;
       auto job = [&runs] { runs.fetch_add(1); };
-      for (int i = 0; i < 200; ++i) handles.push_back(spawn_blocking_on(pool, job, 1));
+      for (int i = 0; i < 200; ++i) {
+        SpawnBlockingOptions options = in_class(i / 2);
+        if (i % 5 == 0) options.at_shutdown = AtShutdown::kRun;
+        handles.push_back(spawn_blocking_on(pool, job, options));
+      }
       for (JoinHandle<void>& handle : handles) {
         if (block_on_result(std::move(handle)).ok()) results.fetch_add(1);
       }

@@ -81,6 +81,9 @@ class alignas(8) ThreadJoiner {
 struct JoinVTable {
   void (*release)(JoinState*) noexcept;  // Destroys the result and frees the memory.
   void (*abort)(JoinState*) noexcept;
+  // The cancel hook of a task that awaits it, which stands there as `joiner`. nullptr: the task stops waiting, and what
+  // it awaited goes on.
+  CancelOutcome (*cancel_join)(JoinState*, std::uintptr_t joiner) noexcept = nullptr;
 };
 
 // The end of a task (or of a blocking job), for whoever joins it. Two parties hold it, the task and
@@ -94,6 +97,8 @@ struct JoinState {
   static constexpr std::uintptr_t kComplete = 1;
   static constexpr std::uintptr_t kDetached = 2;
   static constexpr std::uintptr_t kThreadTag = 4;  // The joiner is a ThreadJoiner.
+  static constexpr std::uintptr_t kCancelledTag =
+      2;  // It is a task that is to be woken as cancelled.
 
   explicit JoinState(const JoinVTable* table) noexcept : vtable(table) {}
 
@@ -111,6 +116,9 @@ struct JoinState {
   [[nodiscard]] bool set_joiner(std::uintptr_t joiner) noexcept;
   // Takes the joiner back. False: complete() has taken it, a wake-up is coming.
   [[nodiscard]] bool clear_joiner(std::uintptr_t joiner) noexcept;
+  // Leaves the joiner there, a task, but has it woken as cancelled. False: complete() has taken it, with the result.
+  // Its cancel hook.
+  [[nodiscard]] bool cancel_joiner(std::uintptr_t joiner) noexcept;
 
   std::atomic<std::uintptr_t> join{kEmpty};
   const JoinVTable* vtable;

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "skua/internal/config.h"
 #include "skua/internal/fork_deque.h"
 #include "skua/priority.h"
 
@@ -62,5 +63,12 @@ WorkerCore& require_worker_core(const char* operation) noexcept;
 [[nodiscard]] bool lend_worker(WorkerCore& worker) noexcept;
 // Waits until the calling thread is the worker again.
 void claim_lent_worker(WorkerCore& worker) noexcept;
+
+// Identifies a task or a blocking job (TaskId). `worker` is the one that this thread is, or nullptr.
+SKUA_COLD std::uint64_t next_task_id_of_batch(WorkerCore* worker) noexcept;
+inline std::uint64_t next_task_id(WorkerCore* worker) noexcept {
+  if (SKUA_LIKELY(worker != nullptr && worker->next_id != worker->id_end)) return worker->next_id++;
+  return next_task_id_of_batch(worker);
+}
 
 }  // namespace skua::internal

@@ -94,6 +94,18 @@ const ROWS: &[Row] = &[
         run: channels::mutex,
     },
     Row {
+        name: "spawn_blocking",
+        size_is: "closures",
+        sizes: Sizes {
+            full: 200_000,
+            warm_up: 20_000,
+            smoke: 500,
+            min: 1,
+            max: 100_000_000,
+        },
+        run: spawns::spawn_blocking,
+    },
+    Row {
         name: "priority",
         size_is: "pings, one a millisecond",
         sizes: Sizes {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 //! Tasks that do nothing: spawned and joined by one task, spawned by a thread outside, each spawned by the one before;
-//! and tasks that only yield.
+//! tasks that only yield; and closures that do nothing on the blocking pool.
 //!
 //! block_on runs its future on this thread, which is no worker. So what is measured on the runtime is spawned first.
 
@@ -114,6 +114,31 @@ pub fn yield_row(runtime: &Runtime, _workers: usize, times: u64) -> Outcome {
     Outcome {
         ops: TASKS * times,
         right: sum == TASKS * times,
+        used,
+        figures: vec![],
+    }
+}
+
+pub fn spawn_blocking(runtime: &Runtime, _workers: usize, jobs: u64) -> Outcome {
+    const BATCH: u64 = 100;
+    let root = async move {
+        let mut sum = 0;
+        let mut handles = Vec::with_capacity(BATCH as usize);
+        let mut left = jobs;
+        while left > 0 {
+            let batch = left.min(BATCH);
+            handles.extend((0..batch).map(|_| tokio::task::spawn_blocking(|| 1)));
+            for handle in handles.drain(..) {
+                sum += handle.await.expect("no closure panics");
+            }
+            left -= batch;
+        }
+        sum
+    };
+    let (sum, used) = measure(|| runtime.block_on(runtime.spawn(root)).expect("no panic"));
+    Outcome {
+        ops: jobs,
+        right: sum == jobs,
         used,
         figures: vec![],
     }
