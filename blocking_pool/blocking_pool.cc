@@ -175,13 +175,16 @@ int BlockingPool::hand_over_wake(int c) noexcept {
     if (!shares_.may_assign(c)) {
       lower_wake_unserved(c);
       stalled = note_stall(c);
+    } else if (sleepers_.empty() && threads_ == options_.max_threads) {
+      // There are threads without a class: those that the shutdown has dismissed, on their way to rest().
+      SKUA_CHECK(stopping_.load(std::memory_order_relaxed), threads_);
+      lower_wake_unserved(c);
     } else {
       shares_.assign(c);
       note_starving();
       sleeper = sleepers_.pop(PoolThread::kNotified, c);
       if (sleeper == nullptr) {
         // The place is taken before the thread is there, so that the bound holds without the lock.
-        SKUA_CHECK(threads_ < options_.max_threads, threads_);
         ++threads_;
         grows = true;
       }
