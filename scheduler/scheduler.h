@@ -180,6 +180,9 @@ class Scheduler {
   bool has_watch(const LocalQueues& self) const noexcept { return idle_.has_watch(self.worker); }
   // Looks for peers that are stuck in a task, and for what they have in their slots. Requires: has_watch().
   [[nodiscard]] LateLook look_late(LocalQueues& self, std::int64_t now_ns) noexcept;
+  // The worker has left the driver to run tasks. Returns a worker to unpark, which will take the driver if it finds no
+  // task; kNobody if one searches anyway.
+  [[nodiscard]] int hand_over_driver() noexcept { return idle_.take_sleeper_unordered(); }
   // The worker was asleep and is about to run a task. Returns a worker to unpark, so that somebody has the watch.
   [[nodiscard]] int begin_run(LocalQueues& self) noexcept { return idle_.begin_run(self.worker); }
 

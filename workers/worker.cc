@@ -267,6 +267,7 @@ Turn Worker::park() noexcept {
   WorkerCounters::add(counters.parks);
   const std::int64_t limit_ns = scheduler.has_watch(queues_) ? now_ns() + watch_ns_ : INT64_MAX;
   if (driver.try_hold()) {
+    std::size_t woken = 0;
     if (parker_.begin_driver()) {
       WorkerCounters::add(counters.driver_waits);
       const std::int64_t deadline_ns = std::min(set_.earliest_deadline(), limit_ns);
@@ -276,10 +277,10 @@ Turn Worker::park() noexcept {
       if (parker_.notified() || set_.earliest_deadline() < deadline_ns ||
           set_.phase() == WorkerSet::Phase::kStopping) {
         driver.cancel_wait();
-        driver.poll();
+        woken = driver.poll();
       } else {
         // A poll of the ring belongs to the thread that armed it.
-        driver.wait(
+        woken = driver.wait(
             stand_in_of_thread == kOwnThread ? index : set_.options_.workers + stand_in_of_thread,
             now_ns());
       }
@@ -288,6 +289,7 @@ Turn Worker::park() noexcept {
     driver.release();
     scheduler.wake_up(queues_);
     set_.fire_timers(now_ns());
+    if (woken > 0 && set_.options_.eager_handover) set_.unpark(scheduler.hand_over_driver());
   } else {
     // Another worker holds the driver: it sleeps there, or will when it has run out of work. If it gets stuck
     // before, the one that has the watch takes the driver.

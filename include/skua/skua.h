@@ -4,6 +4,7 @@
 #pragma once
 
 #include "skua/fs/file.h"         // IWYU pragma: export
+#include "skua/io_backend.h"      // IWYU pragma: export
 #include "skua/join.h"            // IWYU pragma: export
 #include "skua/join_handle.h"     // IWYU pragma: export
 #include "skua/metrics.h"         // IWYU pragma: export

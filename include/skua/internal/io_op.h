@@ -25,6 +25,7 @@
 namespace skua::internal {
 
 class Driver;
+class PoolBackend;
 
 // What the kernel is asked for, in io_uring's terms without its header.
 struct IoRequest {
@@ -49,6 +50,7 @@ class IoOp : public Waiter {
 
  private:
   friend Driver;
+  friend PoolBackend;
   enum class Phase : std::uint8_t { kIdle, kInFlight, kCancelQueued, kCancelSent, kDone };
 
   static CancelOutcome cancel_op(Waiter* waiter) noexcept;
@@ -59,13 +61,15 @@ class IoOp : public Waiter {
   // The holder of the driver.
   std::int32_t result_ = 0;
   std::uint8_t completions_due_ = 0;
+  // The backend's: its submitter, then the holder of the driver.
+  std::uint64_t backend_word_ = 0;
   // Whoever has moved phase_ to kCancelQueued, then the holder of the driver.
   IoOp* next_cancel_ = nullptr;
   // Any thread.
   std::atomic<Phase> phase_{Phase::kIdle};
 };
 
-// Queues `op` on the ring of the worker that runs the task. A worker of a runtime, inside a task.
+// Queues `op` on the driver of the worker that runs the task. A worker of a runtime, inside a task.
 void submit_op(IoOp* op) noexcept;
 
 // `co_await IoAwaiter(request)`: gives the kernel's result. Used by net/ and fs/.
