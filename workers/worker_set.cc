@@ -285,8 +285,10 @@ void WorkerSet::fork_pushed(WorkerCore& worker) noexcept {
 bool WorkerSet::may_go_on(WorkerCore& core) noexcept {
   auto& worker = static_cast<Worker&>(core);
   if (!scheduler_.may_go_on(worker.queues_) || phase() != Phase::kRunning) return false;
-  if (--worker.turns_to_events_ <= 0)
-    return false;  // The driver and the timers have their turn, too.
+  if (--worker.turns_to_clock_ <= 0 && worker.look_is_due()) {
+    worker.turns_to_clock_ = 0;  // The driver and the timers have their turn, at the next one.
+    return false;
+  }
   WorkerCounters::add(worker.queues_.counters.runs);
   return true;
 }
