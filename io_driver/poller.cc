@@ -53,11 +53,11 @@ std::size_t IoRegistration::on_event(std::uint32_t events, std::uint64_t generat
 
 std::size_t IoRegistration::set_ready(Direction direction, std::uint64_t ready) noexcept {
   std::atomic<std::uint64_t>& word = words_[index_of(direction)];
-  std::uint64_t before = word.load(std::memory_order_relaxed);
+  std::uint64_t before = word.load(std::memory_order_acquire);
   do {
     if (before == kClosed) return 0;
   } while (!word.compare_exchange_weak(before, ready, std::memory_order_acq_rel,
-                                       std::memory_order_relaxed));  // [READY] [READY-WAIT]
+                                       std::memory_order_acquire));  // [READY] [READY-WAIT]
   ReadinessAwaiter* const waiter = waiter_of(before);
   if (waiter == nullptr) return 0;
   waiter->task->wake();  // *waiter may be gone.
@@ -154,9 +154,9 @@ IoRegistration* Poller::allocate() {
   }
   IoRegistration* const registration = std::exchange(free_, free_->next_free_);
   registration->in_use_ = true;
-  // Relaxed: handed over by the kernel's own locks, or to the registering task.
+  // Release, to the holder that meets its first event: the kernel carries the address alone.
   const std::uint64_t first = ended_ ? IoRegistration::kClosed : IoRegistration::kReady;
-  for (auto& word : registration->words_) word.store(first, std::memory_order_relaxed);
+  for (auto& word : registration->words_) word.store(first, std::memory_order_release);
   shares_.fetch_add(1, std::memory_order_relaxed);
   return registration;
 }

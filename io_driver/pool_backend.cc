@@ -189,7 +189,7 @@ void PoolBackend::start(const IoRequest& request, std::uint64_t user_data) noexc
 
 void PoolBackend::call_on_pool(const IoRequest& request, IoOp* op) noexcept {
   auto* const call = new PoolCall(*this, request, op);
-  op->backend_word_ = reinterpret_cast<std::uint64_t>(call);
+  op->backend_word_.store(reinterpret_cast<std::uint64_t>(call), std::memory_order_relaxed);
   submit_job(require_blocking_pool("an operation on a file"), call);  // *op may be gone.
 }
 
@@ -210,7 +210,7 @@ bool PoolBackend::pop(Completion& completion) noexcept {
       // Newest first in the list, oldest first out.
       ready_.push_front({.user_data = reinterpret_cast<std::uint64_t>(call->op()) | kOpTag,
                          .result = call->result()});
-      call->op()->backend_word_ = 0;
+      call->op()->backend_word_.store(0, std::memory_order_relaxed);
       call->unref();
       call = next;
     }
@@ -226,33 +226,35 @@ bool PoolBackend::pop(Completion& completion) noexcept {
 bool PoolBackend::start_polling(const IoRequest& request, IoOp* op) noexcept {
   const std::uint64_t data = reinterpret_cast<std::uint64_t>(op) | kOpEventTag;
   // The holder may meet the event before add_once() has returned.
-  op->backend_word_ = polling_word(request.fd, 0);
+  op->backend_word_.store(polling_word(request.fd, 0), std::memory_order_release);  // [OP-POLLED]
   int result = poller_.add_once(request.fd, events_of(request), data);
   if (result == -EEXIST) {
     // Another operation waits for it: this one by a descriptor of its own.
     const int copy = ::fcntl(request.fd, F_DUPFD_CLOEXEC, 0);
     if (copy >= 0) {
-      op->backend_word_ = polling_word(copy, kCopiedFlag);
+      op->backend_word_.store(polling_word(copy, kCopiedFlag),
+                              std::memory_order_release);  // [OP-POLLED]
       result = poller_.add_once(copy, events_of(request), data);
       if (result != 0) ::close(copy);
     }
   }
   // EPERM: a file that is always ready. Whatever else keeps it from being polled, the pool can do it.
-  if (result != 0) op->backend_word_ = 0;
+  if (result != 0) op->backend_word_.store(0, std::memory_order_relaxed);
   return result == 0;
 }
 
 void PoolBackend::stop_polling(IoOp* op) noexcept {
-  const std::uint64_t word = std::exchange(op->backend_word_, 0);
+  const std::uint64_t word = op->backend_word_.exchange(0, std::memory_order_relaxed);
   poller_.remove(polled_fd(word));
   if ((word & kCopiedFlag) != 0) ::close(polled_fd(word));
 }
 
 void PoolBackend::poll_fired(IoOp* op) noexcept {
+  const std::uint64_t word = op->backend_word_.load(std::memory_order_acquire);  // [OP-POLLED]
   std::int32_t result = call_without_waiting(op->request_);
   if (result == -EAGAIN || result == -EINTR) {
     const std::uint64_t data = reinterpret_cast<std::uint64_t>(op) | kOpEventTag;
-    result = poller_.add_again(polled_fd(op->backend_word_), events_of(op->request_), data);
+    result = poller_.add_again(polled_fd(word), events_of(op->request_), data);
     if (result == 0) return;
   }
   stop_polling(op);
@@ -266,7 +268,8 @@ void PoolBackend::poll_fired(IoOp* op) noexcept {
 // --- Both ---------------------------------------------------------------------------------------
 
 void PoolBackend::cancel(IoOp* op) noexcept {
-  const std::uint64_t word = op->backend_word_;
+  // Relaxed: the holder's own, or handed over with the cancel.
+  const std::uint64_t word = op->backend_word_.load(std::memory_order_relaxed);
   if ((word & kPollingFlag) != 0) {
     stop_polling(op);
     ready_.push_back(

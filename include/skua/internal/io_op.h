@@ -62,7 +62,7 @@ class IoOp : public Waiter {
   std::int32_t result_ = 0;
   std::uint8_t completions_due_ = 0;
   // The backend's: its submitter, then the holder of the driver.
-  std::uint64_t backend_word_ = 0;
+  std::atomic<std::uint64_t> backend_word_{0};
   // Whoever has moved phase_ to kCancelQueued, then the holder of the driver.
   IoOp* next_cancel_ = nullptr;
   // Any thread.
