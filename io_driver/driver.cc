@@ -110,14 +110,16 @@ absl::StatusOr<std::unique_ptr<Driver>> Driver::create(const DriverOptions& opti
   std::unique_ptr<Backend> backend = std::move(chosen->backend);
   if (options.wrap != nullptr) backend = options.wrap(std::move(backend));
   return std::unique_ptr<Driver>(
-      new Driver(std::move(chosen->choice), *poller, std::move(backend), options.workers));
+      new Driver(options, std::move(chosen->choice), *poller, std::move(backend)));
 }
 
-Driver::Driver(BackendChoice choice, Poller* poller, std::unique_ptr<Backend> backend, int workers)
+Driver::Driver(const DriverOptions& options, BackendChoice choice, Poller* poller,
+               std::unique_ptr<Backend> backend)
     : choice_(std::move(choice)),
       poller_(poller),
+      calls_(options.calls != nullptr ? *options.calls : SystemCalls::real()),
       backend_(std::move(backend)),
-      poll_armed_(static_cast<std::size_t>(workers), false) {
+      poll_armed_(static_cast<std::size_t>(options.workers), false) {
   backend_->attach(*this);
 }
 

@@ -38,6 +38,7 @@
 
 #include "io_driver/backend.h"
 #include "io_driver/poller.h"
+#include "io_driver/system_calls.h"
 #include "skua/internal/config.h"
 #include "skua/internal/io_op.h"
 #include "skua/io_backend.h"
@@ -49,7 +50,8 @@ struct DriverOptions {
   int workers = 1;               // Threads that will wait.
   // kAuto: what the environment variable SKUA_IO says ("uring", "epoll"), else what works.
   IoBackend backend = IoBackend::kAuto;
-  // For tests: puts a layer over the backend.
+  // For tests: other calls for the sources, and a layer over the backend.
+  SystemCalls* calls = nullptr;
   std::function<std::unique_ptr<Backend>(std::unique_ptr<Backend>)> wrap = nullptr;
 };
 
@@ -80,8 +82,9 @@ class Driver {
   // Asks for the end of `op`. Its task is woken, later, in any case. Called from the cancel hook, by any thread.
   void cancel(IoOp* op) noexcept;
 
-  // Where sources register. Any thread.
+  // Where sources register, and what they are read and written by. Any thread.
   Poller& poller() noexcept { return *poller_; }
+  SystemCalls& calls() noexcept { return calls_; }
 
   // Takes the driver, never waits. Any worker; release() by the same.
   [[nodiscard]] bool try_hold() noexcept {
@@ -124,7 +127,8 @@ class Driver {
   static constexpr std::int64_t kAwake =
       INT64_MIN;  // sleeping_until_ of a holder that does not sleep.
 
-  Driver(BackendChoice choice, Poller* poller, std::unique_ptr<Backend> backend, int workers);
+  Driver(const DriverOptions& options, BackendChoice choice, Poller* poller,
+         std::unique_ptr<Backend> backend);
   enum class Caller : std::uint8_t { kWorker, kHolder };
   void push(const IoRequest& request, std::uint64_t user_data, Caller caller) noexcept;
   void arm_poll(int worker) noexcept;
@@ -142,6 +146,7 @@ class Driver {
   // Constant after construction.
   const BackendChoice choice_;
   Poller* const poller_;
+  SystemCalls& calls_;
   const std::unique_ptr<Backend> backend_;
   // The holder.
   std::vector<IoOp*> again_;             // To be submitted again.

@@ -3,18 +3,21 @@
 // Everything.
 #pragma once
 
-#include "skua/fs/file.h"         // IWYU pragma: export
-#include "skua/io_backend.h"      // IWYU pragma: export
-#include "skua/join.h"            // IWYU pragma: export
-#include "skua/join_handle.h"     // IWYU pragma: export
-#include "skua/metrics.h"         // IWYU pragma: export
-#include "skua/priority.h"        // IWYU pragma: export
-#include "skua/runtime.h"         // IWYU pragma: export
-#include "skua/spawn.h"           // IWYU pragma: export
-#include "skua/status.h"          // IWYU pragma: export
-#include "skua/sync/oneshot.h"    // IWYU pragma: export
-#include "skua/sync/semaphore.h"  // IWYU pragma: export
-#include "skua/task.h"            // IWYU pragma: export
-#include "skua/this_task.h"       // IWYU pragma: export
-#include "skua/time.h"            // IWYU pragma: export
-#include "skua/unconstrained.h"   // IWYU pragma: export
+#include "skua/fs/file.h"             // IWYU pragma: export
+#include "skua/io_backend.h"          // IWYU pragma: export
+#include "skua/join.h"                // IWYU pragma: export
+#include "skua/join_handle.h"         // IWYU pragma: export
+#include "skua/metrics.h"             // IWYU pragma: export
+#include "skua/net/socket_address.h"  // IWYU pragma: export
+#include "skua/net/tcp_listener.h"    // IWYU pragma: export
+#include "skua/net/tcp_stream.h"      // IWYU pragma: export
+#include "skua/priority.h"            // IWYU pragma: export
+#include "skua/runtime.h"             // IWYU pragma: export
+#include "skua/spawn.h"               // IWYU pragma: export
+#include "skua/status.h"              // IWYU pragma: export
+#include "skua/sync/oneshot.h"        // IWYU pragma: export
+#include "skua/sync/semaphore.h"      // IWYU pragma: export
+#include "skua/task.h"                // IWYU pragma: export
+#include "skua/this_task.h"           // IWYU pragma: export
+#include "skua/time.h"                // IWYU pragma: export
+#include "skua/unconstrained.h"       // IWYU pragma: export
