@@ -122,6 +122,13 @@ class Scheduler {
     append(self, task, level);
     return idle_.take_sleeper();
   }
+  // The same for one of several, after the last of which pushed_many() wakes one sleeper for all. The worker itself.
+  [[nodiscard]] int push_one_of_many(LocalQueues& self, TaskHeader* task, Level level) noexcept {
+    if (SKUA_UNLIKELY(task->root->home >= 0 || !steals_)) return push_by_policy(self, task, level);
+    append(self, task, level);
+    return IdleSet::kNobody;
+  }
+  [[nodiscard]] int pushed_many() noexcept { return idle_.take_sleeper(); }
   // The same for a task that has yielded: wakes a peer only if others wait in the ring, and may miss one that is
   // falling asleep; the next yield, or the watch, makes that good. The worker itself.
   [[nodiscard]] int push_yielded(LocalQueues& self, TaskHeader* task, Level level) noexcept {

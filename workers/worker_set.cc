@@ -272,6 +272,21 @@ void WorkerSet::schedule(TaskHeader* task) noexcept {
   }
 }
 
+// To the rings, not to the slot: they are equals, and a peer may take its share.
+void WorkerSet::schedule_batch(std::span<TaskHeader* const> tasks) noexcept {
+  Worker* const worker = current_worker();
+  if (worker == nullptr || tasks.size() == 1) {
+    for (TaskHeader* const task : tasks) schedule(task);
+    return;
+  }
+  for (TaskHeader* const task : tasks) {
+    worker->sampler_.queued(task);
+    const Level level = std::min(task->root->level, worker->level);
+    unpark(scheduler_.push_one_of_many(worker->queues_, task, level));
+  }
+  unpark(scheduler_.pushed_many());
+}
+
 void WorkerSet::schedule_yielded(TaskHeader* task) noexcept {
   auto& worker = static_cast<Worker&>(*task->worker);
   worker.sampler_.queued(task);

@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <pthread.h>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -72,6 +73,7 @@ class WorkerSet final : public Executor {
 
   // Executor.
   void schedule(TaskHeader* task) noexcept override;
+  void schedule_batch(std::span<TaskHeader* const> tasks) noexcept override;
   void schedule_yielded(TaskHeader* task) noexcept override;
   void fork_pushed(WorkerCore& worker) noexcept override;
   [[nodiscard]] bool may_go_on(WorkerCore& worker) noexcept override;
