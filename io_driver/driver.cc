@@ -38,9 +38,11 @@ void submit_op(IoOp* op) noexcept {
   driver->submit(op);
 }
 
-// The operation is in flight or already done; either way its task is woken by the driver.
+// An operation that is in flight or already done: either way its task is woken by the driver.
 CancelOutcome IoOp::cancel_op(Waiter* waiter) noexcept {
   auto* const op = static_cast<IoOp*>(waiter);
+  // Relaxed: it was submitted before the task suspended, or never will be.
+  if (op->phase_.load(std::memory_order_relaxed) == Phase::kIdle) return CancelOutcome::kUnlinked;
   op->driver_->cancel(op);
   return CancelOutcome::kPending;
 }
@@ -185,7 +187,7 @@ std::size_t Driver::finish(IoOp* op, IoOp::Phase before) noexcept {
   if (cancelled) {
     task->wake_cancelled();  // [OP-DONE] *op may be gone.
   } else {
-    task->wake();
+    batch_.add(task);
   }
   return 1;
 }
@@ -223,6 +225,7 @@ std::size_t Driver::submit_again() noexcept {
       woken += op_completed(op, -ECANCELED);
     }
   }
+  batch_.flush();
   return woken;
 }
 
@@ -256,6 +259,7 @@ std::size_t Driver::reap() noexcept {
   // Written by the holder only; relaxed: a statistic.
   completions_.store(completions_.load(std::memory_order_relaxed) + seen,
                      std::memory_order_relaxed);
+  batch_.flush();
   return woken;
 }
 
@@ -271,7 +275,7 @@ std::size_t Driver::take_events(int count) noexcept {
       switch (data & kEventTagMask) {
         case kSourceEventTag:
           woken += reinterpret_cast<IoRegistration*>(data & ~kEventTagMask)
-                       ->on_event(event.events, ++generation_);
+                       ->on_event(event.events, ++generation_, batch_);
           break;
         case kOpEventTag:
           backend_->poll_fired(reinterpret_cast<IoOp*>(data & ~kEventTagMask));
@@ -285,9 +289,11 @@ std::size_t Driver::take_events(int count) noexcept {
                   std::memory_order_relaxed);
     // What is left is found by the next look, or makes the next wait return at once.
     events_due_ = count == Poller::kEventsMax;
-    if (!events_due_ || round == kRoundsMax) return woken;
+    if (!events_due_ || round == kRoundsMax) break;
     count = poller_->wait(0);
   }
+  batch_.flush();
+  return woken;
 }
 
 // --- Cancelling ---------------------------------------------------------------------------------
@@ -324,6 +330,7 @@ std::size_t Driver::drain_cancels() noexcept {
     }
     op = next;
   }
+  batch_.flush();
   return woken;
 }
 

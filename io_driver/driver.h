@@ -39,6 +39,7 @@
 #include "io_driver/backend.h"
 #include "io_driver/poller.h"
 #include "io_driver/system_calls.h"
+#include "io_driver/wake_batch.h"
 #include "skua/internal/config.h"
 #include "skua/internal/io_op.h"
 #include "skua/io_backend.h"
@@ -154,6 +155,7 @@ class Driver {
   std::vector<bool> poll_armed_;         // By worker: a poll belongs to the thread that armed it.
   bool events_due_ = false;              // A poll of the poller has fired.
   std::uint64_t generation_ = 0;         // Of the last event.
+  WakeBatch batch_;                      // Empty between two functions.
   // Any thread.
   alignas(kCacheLine) std::atomic<bool> held_{false};
   alignas(kCacheLine) std::atomic<std::int64_t> sleeping_until_{kAwake};

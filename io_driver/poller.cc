@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <utility>
 
+#include "io_driver/wake_batch.h"
 #include "skua/internal/check.h"
 #include "skua/status.h"
 
@@ -39,19 +40,23 @@ std::uint64_t word_of(const ReadinessAwaiter* waiter) noexcept {
 
 // --- IoRegistration -----------------------------------------------------------------------------
 
-std::size_t IoRegistration::on_event(std::uint32_t events, std::uint64_t generation) noexcept {
+std::size_t IoRegistration::on_event(std::uint32_t events, std::uint64_t generation,
+                                     WakeBatch& batch) noexcept {
   const std::uint64_t ready = kReady | (generation % kGenerationLimit) << kGenerationShift;
   std::size_t woken = 0;
   if ((events & kReadEvents) != 0) {
-    woken += set_ready(Direction::kRead, ready | ((events & kReadBehind) != 0 ? kMoreBehind : 0));
+    woken +=
+        set_ready(Direction::kRead, ready | ((events & kReadBehind) != 0 ? kMoreBehind : 0), batch);
   }
   if ((events & kWriteEvents) != 0) {
-    woken += set_ready(Direction::kWrite, ready | ((events & kWriteBehind) != 0 ? kMoreBehind : 0));
+    woken += set_ready(Direction::kWrite, ready | ((events & kWriteBehind) != 0 ? kMoreBehind : 0),
+                       batch);
   }
   return woken;
 }
 
-std::size_t IoRegistration::set_ready(Direction direction, std::uint64_t ready) noexcept {
+std::size_t IoRegistration::set_ready(Direction direction, std::uint64_t ready,
+                                      WakeBatch& batch) noexcept {
   std::atomic<std::uint64_t>& word = words_[index_of(direction)];
   std::uint64_t before = word.load(std::memory_order_acquire);
   do {
@@ -60,7 +65,7 @@ std::size_t IoRegistration::set_ready(Direction direction, std::uint64_t ready) 
                                        std::memory_order_acquire));  // [READY] [READY-WAIT]
   ReadinessAwaiter* const waiter = waiter_of(before);
   if (waiter == nullptr) return 0;
-  waiter->task->wake();  // *waiter may be gone.
+  batch.add(waiter->task);  // *waiter may be gone.
   return 1;
 }
 

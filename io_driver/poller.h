@@ -35,6 +35,7 @@ struct epoll_event;
 namespace skua::internal {
 
 class Poller;
+class WakeBatch;
 
 //   [READY-WAIT]  ReadinessAwaiter::publish()'s CAS of the word (release) -> on_event()'s, end()'s and cancel's CAS
 //                 (acquire): the waiter. Whoever takes it out of the word wakes the task, or forgets it.
@@ -54,8 +55,8 @@ class IoRegistration {
   IoRegistration(const IoRegistration&) = delete;
   IoRegistration& operator=(const IoRegistration&) = delete;
 
-  // What epoll reports. Returns the number of tasks woken. The holder of the driver.
-  std::size_t on_event(std::uint32_t events, std::uint64_t generation) noexcept;
+  // What epoll reports. Returns the number of tasks woken, by `batch`. The holder of the driver.
+  std::size_t on_event(std::uint32_t events, std::uint64_t generation, WakeBatch& batch) noexcept;
 
   std::uint64_t word(Direction direction) const noexcept {
     return words_[index_of(direction)].load(std::memory_order_acquire);  // [READY]
@@ -81,7 +82,7 @@ class IoRegistration {
   static std::size_t index_of(Direction direction) noexcept {
     return static_cast<std::size_t>(direction);
   }
-  std::size_t set_ready(Direction direction, std::uint64_t word) noexcept;
+  std::size_t set_ready(Direction direction, std::uint64_t ready, WakeBatch& batch) noexcept;
 
   // Any thread.
   std::array<std::atomic<std::uint64_t>, 2> words_{kClosed, kClosed};

@@ -21,6 +21,7 @@
 #include <gtest/gtest.h>
 
 #include "io_driver/poller.h"
+#include "io_driver/wake_batch.h"
 #include "skua/runtime.h"
 #include "skua/spawn.h"
 #include "skua/task.h"
@@ -169,7 +170,9 @@ TEST_P(IoSourceTest, AnAbortThatRacesWithDataLosesNone) {
       for (int turn = 0; turn < round % 4; ++turn) co_await yield_now();
       reader.abort();
       const JoinResult<int> result = co_await std::move(reader).result();
-      if (result.cancelled()) EXPECT_EQ(co_await read_byte(&both->a), 'q');
+      if (result.cancelled()) {
+        EXPECT_EQ(co_await read_byte(&both->a), 'q');
+      }
     }
   };
   runtime().block_on(main(&pair));
@@ -313,6 +316,7 @@ class IoRegistrationTest : public testing::Test {
   std::uint64_t read_word() const { return registration_->word(Direction::kRead); }
 
   const int event_ = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  internal::WakeBatch batch_;
   internal::Poller* poller_ = nullptr;
   IoRegistration* registration_ = nullptr;
 };
@@ -324,7 +328,7 @@ TEST_F(IoRegistrationTest, BeginsAsReady) {
 
 TEST_F(IoRegistrationTest, AnEventBetweenTheCallAndTheClearingIsKept) {
   const std::uint64_t seen = read_word();
-  registration_->on_event(EPOLLIN, 7);
+  registration_->on_event(EPOLLIN, 7, batch_);
   registration_->clear(Direction::kRead, seen);
   EXPECT_EQ(read_word(), IoRegistration::kReady | 7 << IoRegistration::kGenerationShift);
   registration_->clear(Direction::kRead, read_word());
@@ -334,15 +338,15 @@ TEST_F(IoRegistrationTest, AnEventBetweenTheCallAndTheClearingIsKept) {
 
 TEST_F(IoRegistrationTest, AnEventOfOneDirectionLeavesTheOther) {
   registration_->clear(Direction::kRead, read_word());
-  registration_->on_event(EPOLLOUT, 3);
+  registration_->on_event(EPOLLOUT, 3, batch_);
   EXPECT_EQ(read_word(), IoRegistration::kNotReady);
-  registration_->on_event(EPOLLERR, 4);
+  registration_->on_event(EPOLLERR, 4, batch_);
   EXPECT_TRUE(Readiness(read_word()).ready());
 }
 
 TEST_F(IoRegistrationTest, AShortReadClearsNothingIfTheEndIsBehindIt) {
   for (const std::uint32_t event : {EPOLLRDHUP, EPOLLPRI, EPOLLHUP, EPOLLERR}) {
-    registration_->on_event(EPOLLIN | event, 9);
+    registration_->on_event(EPOLLIN | event, 9, batch_);
     registration_->clear(Direction::kRead, read_word());
     EXPECT_TRUE(Readiness(read_word()).ready()) << event;
   }
@@ -350,7 +354,7 @@ TEST_F(IoRegistrationTest, AShortReadClearsNothingIfTheEndIsBehindIt) {
 
 TEST_F(IoRegistrationTest, AfterTheEndNothingMakesItReady) {
   registration_->end(ECANCELED);
-  EXPECT_EQ(registration_->on_event(EPOLLIN | EPOLLOUT, 5), 0u);
+  EXPECT_EQ(registration_->on_event(EPOLLIN | EPOLLOUT, 5, batch_), 0u);
   EXPECT_EQ(read_word(), IoRegistration::kClosed);
   EXPECT_TRUE(Readiness(read_word()).ready());  // The call says what is the matter.
 }

@@ -4,6 +4,7 @@
 // the awaiting frame. The frame outlives the operation: an aborted task stays suspended until the kernel has
 // given back the operation and its buffer (the last completion), so nothing is ever written to freed memory.
 //
+//   kIdle --abort--> the task is destroyed
 //   kIdle --submit--> kInFlight --completion--> kDone, the task is woken
 //                        |  abort
 //                        v
@@ -19,6 +20,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "skua/internal/config.h"
 #include "skua/internal/promise_base.h"
 #include "skua/internal/task_header.h"
 
@@ -85,7 +87,9 @@ class [[nodiscard("co_await it; nothing is submitted otherwise")]] IoAwaiter {
   bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
     TaskHeader* const task = awaiting.promise().task;
     task->prepare_suspend(awaiting, &op_);
-    submit_op(&op_);
+    // Aborted: this is the suspension that it is to end at. If it went on, a loop over operations that are done before their
+    // cancel comes would never end.
+    if (SKUA_LIKELY(!task->root->abort_requested())) submit_op(&op_);
     return task->commit_suspend();  // *this may be gone.
   }
 
