@@ -31,7 +31,7 @@ void ByteStream::require_open() const noexcept {
 
 std::ptrdiff_t ByteStream::receive_once(std::span<std::byte> buffer, int flags) noexcept {
   SystemCalls& calls = current_driver()->calls();
-  if (kind_ == StreamKind::kPipe) {
+  if (is_pipe()) {
     const iovec whole{buffer.data(), buffer.size()};
     return result_of(calls.readv(fd(), &whole, 1));
   }
@@ -40,7 +40,7 @@ std::ptrdiff_t ByteStream::receive_once(std::span<std::byte> buffer, int flags) 
 
 std::ptrdiff_t ByteStream::send_once(std::span<const std::byte> data) noexcept {
   SystemCalls& calls = current_driver()->calls();
-  if (kind_ == StreamKind::kPipe) {
+  if (is_pipe()) {
     const iovec whole{const_cast<std::byte*>(data.data()), data.size()};
     return write_pipe(calls, fd(), &whole, 1);
   }
@@ -58,7 +58,7 @@ Task<absl::StatusOr<std::size_t>> ByteStream::read(std::span<std::byte> buffer) 
 Task<absl::StatusOr<std::size_t>> ByteStream::peek(std::span<std::byte> buffer) {
   require_open();
   SKUA_REQUIRE(!buffer.empty());
-  SKUA_REQUIRE(kind_ != StreamKind::kPipe);
+  SKUA_REQUIRE(!is_pipe());
   return receive(buffer, MSG_PEEK);
 }
 
@@ -205,7 +205,7 @@ Task<absl::StatusOr<std::size_t>> ByteStream::send_from(
     if (seen.ready()) {
       SystemCalls& calls = current_driver()->calls();
       std::ptrdiff_t result = 0;
-      if (kind_ == StreamKind::kPipe) {
+      if (is_pipe()) {
         result = write_pipe(calls, fd(), parts.data(), count);
       } else {
         msghdr message{};

@@ -2,8 +2,10 @@
 #include "net/socket_options.h"
 
 #include <cerrno>
+#include <fcntl.h>
 #include <sys/socket.h>
 
+#include "base/unique_fd.h"
 #include "skua/status.h"
 
 namespace skua::internal {
@@ -39,6 +41,24 @@ absl::StatusOr<SocketAddress> local_address_of(int fd) {
 
 absl::StatusOr<SocketAddress> peer_address_of(int fd) {
   return address_by(&::getpeername, fd, "getpeername");
+}
+
+absl::Status shut_down(int fd, Shutdown how) {
+  int direction = SHUT_RDWR;
+  if (how == Shutdown::kRead) direction = SHUT_RD;
+  if (how == Shutdown::kWrite) direction = SHUT_WR;
+  if (::shutdown(fd, direction) == 0) return absl::OkStatus();
+  return errno_to_status(errno, "shutdown");
+}
+
+absl::Status adopt(int fd) {
+  UniqueFd owned(fd);
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
+    return errno_to_status(errno, "fcntl");
+  }
+  owned.release();
+  return absl::OkStatus();
 }
 
 int system_family(const SocketAddress& address) noexcept {

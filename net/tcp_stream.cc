@@ -2,7 +2,6 @@
 #include "skua/net/tcp_stream.h"
 
 #include <cerrno>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -35,21 +34,12 @@ Task<absl::StatusOr<TcpStream>> TcpStream::connect(SocketAddress address) {
 
 absl::StatusOr<TcpStream> TcpStream::from_fd(int fd) {
   SKUA_REQUIRE(fd >= 0, fd);
-  internal::UniqueFd owned(fd);
-  const int flags = ::fcntl(fd, F_GETFL);
-  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
-    return internal::errno_to_status(errno, "fcntl");
-  }
-  return TcpStream(internal::IoSource(owned.release()));
+  if (const absl::Status status = internal::adopt(fd); !status.ok()) return status;
+  // It may have been made a kTLS socket.
+  return TcpStream(internal::IoSource(fd), internal::StreamKind::kSocket);
 }
 
-absl::Status TcpStream::shutdown(Shutdown how) {
-  int direction = SHUT_RDWR;
-  if (how == Shutdown::kRead) direction = SHUT_RD;
-  if (how == Shutdown::kWrite) direction = SHUT_WR;
-  if (::shutdown(fd(), direction) == 0) return absl::OkStatus();
-  return internal::errno_to_status(errno, "shutdown");
-}
+absl::Status TcpStream::shutdown(Shutdown how) { return internal::shut_down(fd(), how); }
 
 std::pair<TcpReadHalf, TcpWriteHalf> TcpStream::into_split() && {
   auto stream = std::make_shared<TcpStream>(std::move(*this));

@@ -8,9 +8,15 @@
 #include "skua/join.h"                // IWYU pragma: export
 #include "skua/join_handle.h"         // IWYU pragma: export
 #include "skua/metrics.h"             // IWYU pragma: export
+#include "skua/net/async_fd.h"        // IWYU pragma: export
+#include "skua/net/owned_fd.h"        // IWYU pragma: export
+#include "skua/net/pipe.h"            // IWYU pragma: export
 #include "skua/net/socket_address.h"  // IWYU pragma: export
 #include "skua/net/tcp_listener.h"    // IWYU pragma: export
 #include "skua/net/tcp_stream.h"      // IWYU pragma: export
+#include "skua/net/udp_socket.h"      // IWYU pragma: export
+#include "skua/net/unix_listener.h"   // IWYU pragma: export
+#include "skua/net/unix_stream.h"     // IWYU pragma: export
 #include "skua/priority.h"            // IWYU pragma: export
 #include "skua/runtime.h"             // IWYU pragma: export
 #include "skua/spawn.h"               // IWYU pragma: export

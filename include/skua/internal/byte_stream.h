@@ -17,9 +17,10 @@
 namespace skua::internal {
 
 enum class StreamKind : std::uint8_t {
-  kTcp,
-  kUnix,  // A read stops at a passed descriptor, so a short one does not mean that nothing is left.
-  kPipe,  // No socket.
+  kTcp,     // A transfer that is shorter than asked for means that the socket is empty, or full.
+  kSocket,  // Or not: a Unix socket stops at a passed descriptor, kTLS at the end of a record.
+  kPipe,    // As kTcp, and no socket.
+  kPacketPipe,  // As kSocket, and no socket: in packet mode a read ends where a write did.
 };
 
 // Moves while nothing is pending on it. The functions check what they require when they are called, not when they are
@@ -51,12 +52,16 @@ class ByteStream {
   Task<absl::StatusOr<std::size_t>> send_from(std::span<const std::span<const std::byte>> buffers);
   Task<absl::Status> send_all(std::span<const std::byte> data);
 
+  bool is_pipe() const noexcept {
+    return kind_ == StreamKind::kPipe || kind_ == StreamKind::kPacketPipe;
+  }
   // One call: a count, or -errno.
   std::ptrdiff_t receive_once(std::span<std::byte> buffer, int flags) noexcept;
   std::ptrdiff_t send_once(std::span<const std::byte> data) noexcept;
   void note_transfer(Direction direction, Readiness seen, std::size_t moved,
                      std::size_t asked) noexcept {
-    if (moved < asked && kind_ != StreamKind::kUnix) source_.drained(direction, seen);
+    const bool says_enough = kind_ == StreamKind::kTcp || kind_ == StreamKind::kPipe;
+    if (moved < asked && says_enough) source_.drained(direction, seen);
   }
 
   IoSource source_;

@@ -134,8 +134,9 @@ class TcpStream {
   // The descriptor; -1 after close().
   int fd() const noexcept { return io_.fd(); }
   // For the library. Takes over a connected, non-blocking socket.
-  explicit TcpStream(internal::IoSource source) noexcept
-      : io_(std::move(source), internal::StreamKind::kTcp) {}
+  explicit TcpStream(internal::IoSource source,
+                     internal::StreamKind kind = internal::StreamKind::kTcp) noexcept
+      : io_(std::move(source), kind) {}
 
  private:
   internal::ByteStream io_;
