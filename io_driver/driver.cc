@@ -72,7 +72,8 @@ absl::Status read_environment(BackendChoice& choice) {
   return absl::OkStatus();
 }
 
-// Once for each process: a service learns why it is slower here, and a thousand runtimes do not say it a thousand times.
+// Once for each process: a service learns why it is slower here, and a thousand runtimes do not say it a thousand
+// times.
 void report_fallback(const std::string& reason) noexcept {
   static std::atomic_flag reported = ATOMIC_FLAG_INIT;
   if (reported.test_and_set(std::memory_order_relaxed)) return;

@@ -30,8 +30,8 @@ std::int32_t result_of(ssize_t result) noexcept {
   return result < 0 ? -errno : static_cast<std::int32_t>(result);
 }
 
-// io_uring opens without waiting first, so that a FIFO opens without its other end. Afterwards the descriptor blocks, if
-// it was not asked to do otherwise.
+// io_uring opens without waiting first, so that a FIFO opens without its other end. Afterwards the descriptor blocks,
+// if it was not asked to do otherwise.
 std::int32_t open_as_ring_does(const IoRequest& request) noexcept {
   const auto* const path = pointer_to<const char>(request.addr);
   const int flags = static_cast<int>(request.flags);

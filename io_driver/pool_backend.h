@@ -5,12 +5,12 @@
 //   push() --regular files, opens--> a job on the pool --> done_ -----------------> pop()
 //     '----what can be polled------> the poller, once ---> tried by the holder --> ready_ --> pop()
 //
-// A read of a pipe or a terminal may take for ever, and a thread that is in it cannot be called back. So what epoll takes
-// waits there, as io_uring polls such files itself, and can be cancelled; what epoll refuses (EPERM: regular files,
-// directories) goes to the pool. A job that has not begun can be cancelled; one that has is waited for.
+// A read of a pipe or a terminal may take for ever, and a thread that is in it cannot be called back. So what epoll
+// takes waits there, as io_uring polls such files itself, and can be cancelled; what epoll refuses (EPERM: regular
+// files, directories) goes to the pool. A job that has not begun can be cancelled; one that has is waited for.
 //
-//   [OP-POLLED]  start_polling()'s store of backend_word_ (release) -> poll_fired()'s load (acquire): the operation, whose
-//                address the kernel carries.
+//   [OP-POLLED]  start_polling()'s store of backend_word_ (release) -> poll_fired()'s load (acquire): the operation,
+//                whose address the kernel carries.
 //   [POOL-DONE]  PoolCall's push of itself on done_ (release) -> pop()'s exchange (acquire): the result.
 #pragma once
 

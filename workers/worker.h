@@ -3,7 +3,8 @@
 // One worker: a thread that runs tasks, and what it does when there are none.
 //
 // A turn: run the next task, or, if there is none, look at the driver, or steal, or sleep. Each 61 ticks, and each 200
-// us, it also looks at the driver and the timers without waiting. States, protocol and what could go wrong: workers/README.md.
+// us, it also looks at the driver and the timers without waiting. States, protocol and what could go wrong:
+// workers/README.md.
 #pragma once
 
 #include <atomic>

@@ -43,8 +43,8 @@ enum class SchedulerPolicy : std::uint8_t {
 
 // Who waits for I/O and timers while the worker that did so runs a task.
 enum class DriverHandover : std::uint8_t {
-  // A sleeping worker looks now and then, and takes a driver that nobody attends to: within 5 ms, at no cost that can be
-  // measured.
+  // A sleeping worker looks now and then, and takes a driver that nobody attends to: within 5 ms, at no cost that can
+  // be measured.
   kWatch,
   // It wakes a sleeping worker to take its place, each time: within a fraction of a millisecond, for up to half as much
   // CPU again in a server of short requests.
@@ -97,8 +97,8 @@ class Runtime {
   // The same, as a value.
   //
   // Errors: kInvalidArgument - an option is out of its range, or SKUA_IO names no backend. kFailedPrecondition -
-  //   io_uring is demanded, and missing or forbidden; the message says what to do. kResourceExhausted - a thread or a descriptor cannot be had.
-  //   With pin_workers, what pthread_setaffinity_np(3) says if a CPU is taken away meanwhile.
+  //   io_uring is demanded, and missing or forbidden; the message says what to do. kResourceExhausted - a thread or a
+  //   descriptor cannot be had. With pin_workers, what pthread_setaffinity_np(3) says if a CPU is taken away meanwhile.
   static absl::StatusOr<std::unique_ptr<Runtime>> create(RuntimeOptions options = {});
   ~Runtime();
   Runtime(const Runtime&) = delete;

@@ -37,7 +37,8 @@ using namespace std::chrono_literals;
 using internal::IoRequest;
 using Fault = test::FaultPlan::Fault;
 
-// The numbers of io_uring, whose header stays in io_driver/. A wrong one would be met by no request, and the tests fail.
+// The numbers of io_uring, whose header stays in io_driver/. A wrong one would be met by no request, and the tests
+// fail.
 enum Opcode : std::uint8_t { kOpenAt = 18, kClose = 19, kStatx = 21, kRead = 22 };
 
 class FaultTest : public testing::TestWithParam<std::tuple<IoBackend, int>> {
@@ -162,9 +163,9 @@ TEST_P(FaultTest, ShortTransfersAreCountedAsTheyAre) {
   EXPECT_EQ(runtime_->block_on(read_whole(path(), 4096)), content_);
 }
 
-// Goal: however completions are delayed and reordered, requests refused and system calls interrupted, each task gets its
-// own result, and an abort meets every state of an operation. Method: many readers, some of them aborted, below a layer
-// that does all this at random, from a fixed seed.
+// Goal: however completions are delayed and reordered, requests refused and system calls interrupted, each task gets
+// its own result, and an abort meets every state of an operation. Method: many readers, some of them aborted, below a
+// layer that does all this at random, from a fixed seed.
 TEST_P(FaultTest, AStormOfFaultsLosesNothing) {
   plan_->set_refusals(0.2);
   plan_->set_delays(0.3);

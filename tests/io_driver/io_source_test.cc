@@ -117,9 +117,9 @@ TEST_P(IoSourceTest, LosesNoEdgeWhileBothDirectionsAreBusy) {
   EXPECT_EQ(runtime().block_on(join(std::move(second))), 0);
 }
 
-// Goal: no edge is lost while the reader is between its EAGAIN and its wait. Method: a thread writes bytes as fast as it
-// can, so that events come at every point of the reader's loop; the socket's buffer is small, so the writer has to wait
-// for it too.
+// Goal: no edge is lost while the reader is between its EAGAIN and its wait. Method: a thread writes bytes as fast as
+// it can, so that events come at every point of the reader's loop; the socket's buffer is small, so the writer has to
+// wait for it too.
 TEST_P(IoSourceTest, LosesNoEdgeBetweenACallAndItsWait) {
   constexpr int kBytes = 20'000;
   SourcePair pair;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Faults in the calls that sockets are used by: whatever a call says reaches the caller with its errno, what can be tried
-// again is, nothing leaks, and nothing hangs.
+// Faults in the calls that sockets are used by: whatever a call says reaches the caller with its errno, what can be
+// tried again is, nothing leaks, and nothing hangs.
 #include "skua/internal/byte_stream.h"
 
 #include <array>

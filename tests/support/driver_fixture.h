@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A runtime whose driver can be tampered with: workers and a blocking pool put together by the test, where a Runtime would
-// hide them.
+// A runtime whose driver can be tampered with: workers and a blocking pool put together by the test, where a Runtime
+// would hide them.
 #pragma once
 
 #include <chrono>

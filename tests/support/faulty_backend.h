@@ -143,7 +143,8 @@ class FaultyBackend final : public internal::Backend {
 
   bool sleeps() const noexcept override { return inner_->sleeps(); }
   int submit_and_wait(std::int64_t now_ns, std::int64_t deadline_ns) noexcept override {
-    if (!held_.empty()) return inner_->submit_and_wait(now_ns, now_ns);
+    // What is made up after this look interrupts the wait, which was announced before.
+    if (has_completions()) return inner_->submit_and_wait(now_ns, now_ns);
     if (plan_->refuses()) {
       constexpr int kErrors[] = {-EINTR, -EBUSY, -EAGAIN, -ETIME};
       return kErrors[plan_->below(4)];
@@ -155,6 +156,10 @@ class FaultyBackend final : public internal::Backend {
   std::uint64_t enters() const noexcept override { return inner_->enters(); }
 
  private:
+  bool has_completions() {
+    const std::lock_guard lock(mu_);
+    return !held_.empty() || !made_up_.empty();
+  }
   Completion real_or_replaced(Completion completion) {
     const std::lock_guard lock(mu_);
     for (auto it = replaced_.begin(); it != replaced_.end(); ++it) {

@@ -87,8 +87,8 @@ class [[nodiscard("co_await it; nothing is submitted otherwise")]] IoAwaiter {
   bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
     TaskHeader* const task = awaiting.promise().task;
     task->prepare_suspend(awaiting, &op_);
-    // Aborted: this is the suspension that it is to end at. If it went on, a loop over operations that are done before their
-    // cancel comes would never end.
+    // Aborted: this is the suspension that it is to end at. If it went on, a loop over operations that are done before
+    // their cancel comes would never end.
     if (SKUA_LIKELY(!task->root->abort_requested())) submit_op(&op_);
     return task->commit_suspend();  // *this may be gone.
   }

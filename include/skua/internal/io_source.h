@@ -108,8 +108,8 @@ class [[nodiscard("co_await it")]] BudgetAwaiter final : public Waiter {
 
 // Owns a descriptor, which must be non-blocking. Moves while nothing waits on it.
 //
-// It is registered with the driver of the task that waits first, once, for both directions, edge-triggered, and stays so
-// until it is closed. A source that never has to wait is never registered, and may be made outside a runtime.
+// It is registered with the driver of the task that waits first, once, for both directions, edge-triggered, and stays
+// so until it is closed. A source that never has to wait is never registered, and may be made outside a runtime.
 //
 // Threads: one task may wait for each direction (SKUA_REQUIRE), on any worker. Different tasks may use the two
 // directions at the same time.
@@ -132,7 +132,8 @@ class IoSource {
   // The call has moved less than it was asked for, so it would say EAGAIN now. Only for descriptors of which that is
   // true: TCP streams and pipes. `seen` is from before the call.
   void drained(Direction direction, Readiness seen) noexcept;
-  // Waits until the direction is ready, or has become so since `seen`. After a call that said EAGAIN, or instead of one.
+  // Waits until the direction is ready, or has become so since `seen`. After a call that said EAGAIN, or instead of
+  // one.
   //
   // Requires: awaited on a runtime.
   // Cancellation: safe; nothing is lost.

@@ -22,8 +22,8 @@ namespace skua {
 // Cancellation: safe.
 class AsyncFd {
  public:
-  // A call that does not block: what read(2) and its like return, -1 and errno in case of an error. Made again after EINTR,
-  // and, when the descriptor is ready, after EAGAIN. May be made on any worker.
+  // A call that does not block: what read(2) and its like return, -1 and errno in case of an error. Made again after
+  // EINTR, and, when the descriptor is ready, after EAGAIN. May be made on any worker.
   using Call = std::function<std::ptrdiff_t(int fd)>;
 
   // Takes over `fd`, and makes it non-blocking.
@@ -35,8 +35,8 @@ class AsyncFd {
   //
   // Returns: what it returns.
   // Errors: its errno. kPermissionDenied - the descriptor cannot be waited for (EPERM: a regular file).
-  // Beware: GCC 12 destroys twice what a capturing lambda holds, if it is a temporary in a co_await expression: give it a
-  //   name first (docs/compilers.md).
+  // Beware: GCC 12 destroys twice what a capturing lambda holds, if it is a temporary in a co_await expression: give
+  //   it a name first (docs/compilers.md).
   Task<absl::StatusOr<std::size_t>> read_with(Call call);
   Task<absl::StatusOr<std::size_t>> write_with(Call call);
 

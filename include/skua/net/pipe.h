@@ -21,12 +21,12 @@ class PipeWriter;
 //
 // Threads: one task may read (SKUA_REQUIRE if a second one has to wait).
 // Lifetime: the end and the buffers outlive what is awaited.
-// Cancellation: safe; bytes are in the buffer of a call that has returned, or still in the pipe. read_exact() may have read
-//   a part.
+// Cancellation: safe; bytes are in the buffer of a call that has returned, or still in the pipe. read_exact() may have
+//   read a part.
 class PipeReader {
  public:
-  // Takes over the reading end of a pipe, or a FIFO, and makes it non-blocking. So it becomes for whoever shares the open
-  // file: another process that has inherited it, say.
+  // Takes over the reading end of a pipe, or a FIFO, and makes it non-blocking. So it becomes for whoever shares the
+  // open file: another process that has inherited it, say.
   //
   // Errors: the errno of fcntl(2); the descriptor is closed then. Requires: fd >= 0.
   static absl::StatusOr<PipeReader> from_fd(int fd);

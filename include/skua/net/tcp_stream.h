@@ -42,10 +42,10 @@ struct KeepAlive {
 //
 // Threads: one task may read and another one write at the same time, on any workers. A second reader, or writer, that
 //   has to wait is a caller's bug (SKUA_REQUIRE).
-// Lifetime: the stream and the buffers outlive what is awaited. It may be made on one runtime and used on another one, as
-//   long as the first that it has waited on lives; then a wait ends with kCancelled.
-// Cancellation of all that is awaited here: safe; bytes are either in the buffer of a call that has returned, or still in
-//   the socket. What takes more than one call (read_exact, write_all) may have moved a part.
+// Lifetime: the stream and the buffers outlive what is awaited. It may be made on one runtime and used on another one,
+//   as long as the first that it has waited on lives; then a wait ends with kCancelled.
+// Cancellation of all that is awaited here: safe; bytes are either in the buffer of a call that has returned, or still
+//   in the socket. What takes more than one call (read_exact, write_all) may have moved a part.
 class TcpStream {
  public:
   // Connects to `address`.
@@ -102,8 +102,8 @@ class TcpStream {
   // Errors: as write(); a part may have been written.
   Task<absl::Status> write_all(std::span<const std::byte> data) { return io_.write_all(data); }
 
-  // Ends one direction or both. The peer reads the end of the stream after what was written; a task of this process that
-  // waits to read or to write is woken.
+  // Ends one direction or both. The peer reads the end of the stream after what was written; a task of this process
+  // that waits to read or to write is woken.
   //
   // Errors: the errno of shutdown(2): kFailedPrecondition - not connected any more.
   // Threads: any, while other tasks use the stream.
@@ -124,8 +124,8 @@ class TcpStream {
   // nullopt: off.
   absl::Status set_keep_alive(std::optional<KeepAlive> keep_alive);
   absl::StatusOr<std::optional<KeepAlive>> keep_alive() const;
-  // What closing does with bytes that are not sent yet. nullopt: the kernel goes on sending. 0 s: they are dropped, and the
-  // peer sees a reset. More is refused (kInvalidArgument): closing would block the worker.
+  // What closing does with bytes that are not sent yet. nullopt: the kernel goes on sending. 0 s: they are dropped,
+  // and the peer sees a reset. More is refused (kInvalidArgument): closing would block the worker.
   absl::Status set_linger(std::optional<std::chrono::seconds> linger);
   // In bytes; the kernel doubles what it is told, and has limits (net.core.wmem_max, rmem_max).
   absl::Status set_send_buffer_size(int bytes);

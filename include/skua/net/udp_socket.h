@@ -36,7 +36,8 @@ class UdpSocket {
   // Requires: address.is_ip().
   static absl::StatusOr<UdpSocket> bind(SocketAddress address);
 
-  // From now on only datagrams of `peer` are received, and send() sends to it. Nothing is sent, so nothing is waited for.
+  // From now on only datagrams of `peer` are received, and send() sends to it. Nothing is sent, so nothing is waited
+  // for.
   //
   // Errors: the errno of connect(2).
   absl::Status connect(SocketAddress peer);

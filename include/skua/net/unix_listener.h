@@ -19,8 +19,8 @@ struct UnixListenOptions {
   int backlog = 4096;
 };
 
-// A listening Unix stream socket, closed by its destructor. Moves, does not copy; must not move while a task waits. A path
-// that it is bound to stays: whoever made it removes it.
+// A listening Unix stream socket, closed by its destructor. Moves, does not copy; must not move while a task waits. A
+// path that it is bound to stays: whoever made it removes it.
 //
 // Threads: one task may wait for a connection (SKUA_REQUIRE); the other functions: any.
 class UnixListener {
