@@ -65,7 +65,9 @@ Task<absl::StatusOr<IoSource>> connect_stream(SocketAddress address, UniqueFd fd
     const int error = errno;
     if (error == EINPROGRESS || error == EINTR) break;
     // A Unix socket whose backlog is full. Nothing tells when there is room again.
-    if (error != EAGAIN) co_return errno_to_status(error, what);
+    const bool backlog_is_full =
+        error == EAGAIN && address.family() == SocketAddress::Family::kUnix;
+    if (!backlog_is_full) co_return errno_to_status(error, what);
     co_await sleep_for(pause);
     pause = std::min(2 * pause, kFullBacklogPauseMax);
   }
