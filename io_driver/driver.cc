@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io_driver/driver.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <poll.h>
 #include <sched.h>
-#include <sys/eventfd.h>
+#include <string>
+#include <string_view>
+#include <sys/epoll.h>
 #include <utility>
 
 #include <liburing.h>
 
+#include "io_driver/pool_backend.h"
+#include "io_driver/ring.h"
 #include "skua/internal/atomic.h"
 #include "skua/internal/check.h"
 #include "skua/internal/executor.h"
-#include "skua/status.h"
 
 namespace skua::internal {
 namespace {
@@ -32,37 +38,105 @@ void submit_op(IoOp* op) noexcept {
   driver->submit(op);
 }
 
-// The operation is in flight or already done; either way its task is woken by the driver.
+// An operation that is in flight or already done: either way its task is woken by the driver.
 CancelOutcome IoOp::cancel_op(Waiter* waiter) noexcept {
   auto* const op = static_cast<IoOp*>(waiter);
+  // Relaxed: it was submitted before the task suspended, or never will be.
+  if (op->phase_.load(std::memory_order_relaxed) == Phase::kIdle) return CancelOutcome::kUnlinked;
   op->driver_->cancel(op);
   return CancelOutcome::kPending;
 }
 
-absl::StatusOr<std::unique_ptr<Driver>> Driver::create(const DriverOptions& options) {
-  SKUA_REQUIRE(options.ring_entries >= 1 && options.ring_entries <= 32768, options.ring_entries);
-  absl::StatusOr<std::unique_ptr<Ring>> ring = Ring::create(options.ring_entries);
-  if (!ring.ok()) return ring.status();
-  UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!event) return errno_to_status(errno, "eventfd");
-  return std::unique_ptr<Driver>(new Driver(*std::move(ring), std::move(event), options.workers));
+// --- Choosing a backend -------------------------------------------------------------------------
+
+namespace {
+
+struct Chosen {
+  BackendChoice choice;
+  std::unique_ptr<Backend> backend;
+};
+
+// What SKUA_IO demands, if anything.
+absl::Status read_environment(BackendChoice& choice) {
+  const char* const value = std::getenv("SKUA_IO");
+  if (value == nullptr || *value == '\0') return absl::OkStatus();
+  const std::string_view text(value);
+  if (text == "uring") {
+    choice = {IoBackend::kUring, "the environment says SKUA_IO=uring"};
+  } else if (text == "epoll") {
+    choice = {IoBackend::kEpoll, "the environment says SKUA_IO=epoll"};
+  } else {
+    return absl::InvalidArgumentError("the environment says SKUA_IO=" + std::string(text) +
+                                      ", must be uring or epoll");
+  }
+  return absl::OkStatus();
 }
 
-Driver::Driver(std::unique_ptr<Ring> ring, UniqueFd event, int workers)
-    : ring_(std::move(ring)),
-      event_(std::move(event)),
-      wake_poll_armed_(static_cast<std::size_t>(workers), false) {}
+// Once for each process: a service learns why it is slower here, and a thousand runtimes do not say it a thousand
+// times.
+void report_fallback(const std::string& reason) noexcept {
+  static std::atomic_flag reported = ATOMIC_FLAG_INIT;
+  if (reported.test_and_set(std::memory_order_relaxed)) return;
+  std::fprintf(stderr, "skua: I/O goes through epoll and the blocking pool: %s\n", reason.c_str());
+}
+
+absl::StatusOr<Chosen> choose(const DriverOptions& options, Poller& poller) {
+  BackendChoice choice{options.backend, "RuntimeOptions::io_backend"};
+  if (choice.backend == IoBackend::kAuto) {
+    if (const absl::Status status = read_environment(choice); !status.ok()) return status;
+  }
+  if (choice.backend != IoBackend::kEpoll) {
+    absl::StatusOr<std::unique_ptr<Ring>> ring = Ring::create(options.ring_entries);
+    if (ring.ok()) {
+      if (choice.backend == IoBackend::kAuto) choice.reason = "io_uring works";
+      choice.backend = IoBackend::kUring;
+      return Chosen{std::move(choice), *std::move(ring)};
+    }
+    if (choice.backend == IoBackend::kUring) return ring.status();
+    choice = {IoBackend::kEpoll, std::string(ring.status().message())};
+    report_fallback(choice.reason);
+  }
+  return Chosen{std::move(choice), std::make_unique<PoolBackend>(poller)};
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Driver>> Driver::create(const DriverOptions& options) {
+  SKUA_REQUIRE(options.ring_entries >= 1 && options.ring_entries <= 32768, options.ring_entries);
+  absl::StatusOr<Poller*> poller = Poller::create();
+  if (!poller.ok()) return poller.status();
+  absl::StatusOr<Chosen> chosen = choose(options, **poller);
+  if (!chosen.ok()) {
+    (*poller)->shut_down();
+    return chosen.status();
+  }
+  std::unique_ptr<Backend> backend = std::move(chosen->backend);
+  if (options.wrap != nullptr) backend = options.wrap(std::move(backend));
+  return std::unique_ptr<Driver>(
+      new Driver(options, std::move(chosen->choice), *poller, std::move(backend)));
+}
+
+Driver::Driver(const DriverOptions& options, BackendChoice choice, Poller* poller,
+               std::unique_ptr<Backend> backend)
+    : choice_(std::move(choice)),
+      poller_(poller),
+      calls_(options.calls != nullptr ? *options.calls : SystemCalls::real()),
+      backend_(std::move(backend)),
+      poll_armed_(static_cast<std::size_t>(options.workers), false) {
+  backend_->attach(*this);
+}
 
 Driver::~Driver() {
   const std::int64_t left = in_flight_.load(std::memory_order_relaxed);
   SKUA_CHECK(left == 0, left);
+  poller_->shut_down();
 }
 
 // --- Submitting -------------------------------------------------------------------------------
 
 void Driver::push(const IoRequest& request, std::uint64_t user_data, Caller caller) noexcept {
-  while (!ring_->push(request, user_data)) {
-    if (ring_->submit() == 0) continue;
+  while (!backend_->push(request, user_data)) {
+    if (backend_->submit() == 0) continue;
     // The queue is full, and the kernel takes nothing before its completions are reaped (EBUSY, EAGAIN).
     if (caller == Caller::kHolder) {
       woken_while_pushing_ += reap();
@@ -82,11 +156,12 @@ void Driver::submit(IoOp* op) noexcept {
   op->phase_.store(IoOp::Phase::kInFlight, std::memory_order_release);  // [OP-SUBMIT]
   in_flight_.fetch_add(1, std::memory_order_relaxed);
   push(op->request_, reinterpret_cast<std::uint64_t>(op) | kOpTag, Caller::kWorker);
+  if (backend_->pending() >= kFlushAt) flush();
 }
 
 void Driver::flush() noexcept {
   // A refusal (EAGAIN, EBUSY) is no loss: what stays queued goes with the next poll() or wait(), which reap.
-  if (ring_->pending() != 0) ring_->submit();
+  if (backend_->pending() != 0) backend_->submit();
 }
 
 // --- Completing ---------------------------------------------------------------------------------
@@ -99,8 +174,8 @@ bool Driver::ended_by_cancel(const IoOp& op) noexcept {
 }
 
 // True if `op` came back with nothing done, and does the same if it is submitted again.
-bool Driver::may_go_again(const IoOp& op, std::int32_t result) noexcept {
-  if (result == -ECANCELED) return true;
+bool Driver::may_go_again(const IoOp& op, std::int32_t result) const noexcept {
+  if (result == -ECANCELED) return backend_->loses_requests();
   return result == -EINTR &&
          (op.request_.opcode == IORING_OP_READ || op.request_.opcode == IORING_OP_STATX);
 }
@@ -113,7 +188,7 @@ std::size_t Driver::finish(IoOp* op, IoOp::Phase before) noexcept {
   if (cancelled) {
     task->wake_cancelled();  // [OP-DONE] *op may be gone.
   } else {
-    task->wake();
+    batch_.add(task);
   }
   return 1;
 }
@@ -151,6 +226,7 @@ std::size_t Driver::submit_again() noexcept {
       woken += op_completed(op, -ECANCELED);
     }
   }
+  batch_.flush();
   return woken;
 }
 
@@ -158,7 +234,7 @@ std::size_t Driver::reap() noexcept {
   std::size_t woken = 0;
   std::uint64_t seen = 0;
   Completion completion;
-  while (ring_->pop(completion)) {
+  while (backend_->pop(completion)) {
     const std::uint64_t data = completion.user_data;
     const std::int32_t result = completion.result;
     ++seen;
@@ -172,12 +248,11 @@ std::size_t Driver::reap() noexcept {
         if (--op->completions_due_ == 0) woken += finish(op, IoOp::Phase::kCancelSent);
         break;
       }
-      case kWakeTag: {
-        wake_poll_armed_[data >> 3] = false;
-        std::uint64_t count;
-        [[maybe_unused]] const ssize_t drained = ::read(event_.get(), &count, sizeof(count));
+      case kPollTag:
+        // Whatever the result: the next wait arms it again.
+        poll_armed_[data >> 3] = false;
+        events_due_ = true;
         break;
-      }
       default:
         SKUA_CHECK(false, data);
     }
@@ -185,6 +260,40 @@ std::size_t Driver::reap() noexcept {
   // Written by the holder only; relaxed: a statistic.
   completions_.store(completions_.load(std::memory_order_relaxed) + seen,
                      std::memory_order_relaxed);
+  batch_.flush();
+  return woken;
+}
+
+// What the last wait of the poller has fetched, and what else is ready, but not for ever. Returns the number of tasks
+// woken.
+std::size_t Driver::take_events(int count) noexcept {
+  constexpr int kRoundsMax = 4;
+  std::size_t woken = 0;
+  for (int round = 1;; ++round) {
+    for (int i = 0; i < count; ++i) {
+      const epoll_event& event = poller_->event(i);
+      const std::uint64_t data = event.data.u64;
+      switch (data & kEventTagMask) {
+        case kSourceEventTag:
+          woken += reinterpret_cast<IoRegistration*>(data & ~kEventTagMask)
+                       ->on_event(event.events, ++generation_, batch_);
+          break;
+        case kOpEventTag:
+          backend_->poll_fired(reinterpret_cast<IoOp*>(data & ~kEventTagMask));
+          break;
+        default:
+          SKUA_CHECK(data == kWakeEventTag, data);
+      }
+    }
+    // Written by the holder only; relaxed: a statistic.
+    events_.store(events_.load(std::memory_order_relaxed) + static_cast<std::uint64_t>(count),
+                  std::memory_order_relaxed);
+    // What is left is found by the next look, or makes the next wait return at once.
+    events_due_ = count == Poller::kEventsMax;
+    if (!events_due_ || round == kRoundsMax) break;
+    count = poller_->wait(0);
+  }
+  batch_.flush();
   return woken;
 }
 
@@ -222,6 +331,7 @@ std::size_t Driver::drain_cancels() noexcept {
     }
     op = next;
   }
+  batch_.flush();
   return woken;
 }
 
@@ -232,6 +342,10 @@ std::size_t Driver::poll() noexcept {
   woken += submit_again();
   flush();
   woken += reap();
+  if (events_due_ || poller_->registered() > 0) {
+    woken += take_events(poller_->wait(0));
+    woken += reap();  // What the poller has made the backend complete.
+  }
   return woken + std::exchange(woken_while_pushing_, 0);
 }
 
@@ -242,24 +356,24 @@ void Driver::announce_wait(std::int64_t deadline_ns) noexcept {
 
 void Driver::cancel_wait() noexcept { sleeping_until_.store(kAwake, std::memory_order_relaxed); }
 
-void Driver::arm_wake_poll(int worker) noexcept {
+void Driver::arm_poll(int worker) noexcept {
   // One per thread: the poll's completion is work of the thread that armed it, and another one may be busy.
   const auto index = static_cast<std::size_t>(worker);
-  if (index >= wake_poll_armed_.size()) wake_poll_armed_.resize(index + 1);
-  if (wake_poll_armed_[index]) return;
-  wake_poll_armed_[index] = true;
-  push(IoRequest(IORING_OP_POLL_ADD, event_.get(), 0, 0, 0, POLLIN),
-       (static_cast<std::uint64_t>(worker) << 3) | kWakeTag, Caller::kHolder);
+  if (index >= poll_armed_.size()) poll_armed_.resize(index + 1);
+  if (poll_armed_[index]) return;
+  poll_armed_[index] = true;
+  push(IoRequest(IORING_OP_POLL_ADD, poller_->fd(), 0, 0, 0, POLLIN),
+       (static_cast<std::uint64_t>(worker) << 3) | kPollTag, Caller::kHolder);
 }
 
-std::size_t Driver::wait(int worker, std::int64_t now_ns) noexcept {
-  arm_wake_poll(worker);
+std::size_t Driver::wait_in_backend(int worker, std::int64_t now_ns) noexcept {
+  arm_poll(worker);
   std::size_t woken = drain_cancels();
   woken += submit_again();
   woken += std::exchange(woken_while_pushing_, 0);
   if (woken == 0) {
     const std::int64_t deadline_ns = sleeping_until_.load(std::memory_order_relaxed);
-    const int result = ring_->submit_and_wait(now_ns, deadline_ns);
+    const int result = backend_->submit_and_wait(now_ns, deadline_ns);
     // ETIME: the deadline. EINTR: a signal. EBUSY, EAGAIN: the kernel wants its completions reaped, or memory;
     // the caller's loop comes back.
     SKUA_CHECK(result == 0 || result == -ETIME || result == -EINTR || result == -EBUSY ||
@@ -267,25 +381,42 @@ std::size_t Driver::wait(int worker, std::int64_t now_ns) noexcept {
                result);
   }
   cancel_wait();
+  woken += reap();
+  if (events_due_) woken += take_events(poller_->wait(0));
+  return woken;
+}
+
+std::size_t Driver::wait_in_poller(std::int64_t now_ns) noexcept {
+  std::size_t woken = drain_cancels();
+  woken += submit_again();
+  // After the announcement: who completes something from here on interrupts the wait.
+  woken += reap();
+  std::int64_t timeout_ns = -1;
+  const std::int64_t deadline_ns = sleeping_until_.load(std::memory_order_relaxed);
+  if (woken > 0) {
+    timeout_ns = 0;
+  } else if (deadline_ns != INT64_MAX) {
+    timeout_ns = std::max<std::int64_t>(deadline_ns - now_ns, 0);
+  }
+  const int events = poller_->wait(timeout_ns);
+  cancel_wait();
+  woken += take_events(events);
   return woken + reap();
 }
 
-void Driver::interrupt() noexcept {
-  const std::uint64_t one = 1;
-  // EAGAIN: the counter is at its limit, so a wake-up stands already.
-  const ssize_t written = ::write(event_.get(), &one, sizeof(one));
-  SKUA_CHECK(written == sizeof(one) || errno == EAGAIN, written, errno);
+std::size_t Driver::wait(int worker, std::int64_t now_ns) noexcept {
+  return backend_->sleeps() ? wait_in_backend(worker, now_ns) : wait_in_poller(now_ns);
 }
 
 void Driver::wake() noexcept {
   full_barrier();  // [DRIVER-WAKE]
-  if (sleeping_until_.load(std::memory_order_relaxed) != kAwake) interrupt();
+  if (sleeping_until_.load(std::memory_order_relaxed) != kAwake) poller_->interrupt();
 }
 
 void Driver::wake_before(std::int64_t deadline_ns) noexcept {
   full_barrier();  // [DRIVER-WAKE]
   const std::int64_t until = sleeping_until_.load(std::memory_order_relaxed);
-  if (until != kAwake && until > deadline_ns) interrupt();
+  if (until != kAwake && until > deadline_ns) poller_->interrupt();
 }
 
 }  // namespace skua::internal

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The driver: one ring for a runtime, and one place to sleep for its workers.
+// The driver: all I/O of a runtime, and one place to sleep for its workers.
 //
-//   workers (tasks) -- submit() --> ring --> kernel --> completions -- holder: poll(), wait() --> tasks woken
-//   any thread      -- cancel() --> cancel list ------------------------^
-//   any thread      -- wake()   --> eventfd --> a poll on the ring -----^
+//   workers (tasks) -- submit() --> backend --> kernel --> completions -- holder: poll(), wait() --> tasks woken
+//   workers (tasks) -- IoSource --> poller  --> kernel --> events --------^
+//   any thread      -- cancel() --> cancel list ---------------------------^
+//   any thread      -- wake()   --> eventfd --> poller --------------------^
 //
-// Any worker submits. One at a time holds the driver (try_hold): it alone reaps completions, sends cancels and
-// sleeps in the kernel. States and protocol: io_driver/README.md. The named edges:
+// The backend is an io_uring, which then polls the poller (an epoll descriptor), or, where io_uring is refused, the
+// blocking pool, and then the holder sleeps in the poller. Any worker submits. One at a time holds the driver
+// (try_hold): it alone reaps completions and events, sends cancels and sleeps in the kernel. States and protocol:
+// io_driver/README.md. The named edges:
 //
 //   [OP-SUBMIT]    submit()'s store of phase_ (release) -> the holder's load (acquire). The kernel carries the
 //                  address; what stands there is handed over by this edge.
@@ -26,42 +29,63 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include <absl/status/statusor.h>
 
-#include "base/unique_fd.h"
-#include "io_driver/ring.h"
+#include "io_driver/backend.h"
+#include "io_driver/poller.h"
+#include "io_driver/system_calls.h"
+#include "io_driver/wake_batch.h"
 #include "skua/internal/config.h"
 #include "skua/internal/io_op.h"
+#include "skua/io_backend.h"
 
 namespace skua::internal {
 
 struct DriverOptions {
   unsigned ring_entries = 1024;  // Submission queue; 1 to 32768, rounded up to a power of two.
   int workers = 1;               // Threads that will wait.
+  // kAuto: what the environment variable SKUA_IO says ("uring", "epoll"), else what works.
+  IoBackend backend = IoBackend::kAuto;
+  // For tests: other calls for the sources, and a layer over the backend.
+  SystemCalls* calls = nullptr;
+  std::function<std::unique_ptr<Backend>(std::unique_ptr<Backend>)> wrap = nullptr;
+};
+
+// What was chosen, and why.
+struct BackendChoice {
+  IoBackend backend = IoBackend::kUring;
+  std::string reason;
 };
 
 class Driver {
  public:
-  // Errors: kFailedPrecondition if io_uring cannot be used, kResourceExhausted if no descriptor is left.
+  // Errors: kFailedPrecondition if io_uring is demanded and cannot be used, kResourceExhausted if no descriptor is
+  // left, kInvalidArgument if SKUA_IO says something else.
   static absl::StatusOr<std::unique_ptr<Driver>> create(const DriverOptions& options);
-  // Requires: no operation is in flight.
+  // Requires: no operation is in flight. Sources that are still open are told.
   ~Driver();
   Driver(const Driver&) = delete;
   Driver& operator=(const Driver&) = delete;
 
-  // Queues `op`, whose task has prepared to suspend. The kernel sees it at the next flush(), poll() or wait().
-  // A worker.
+  // Queues `op`, whose task has prepared to suspend. The backend sees it at the next flush(), poll() or wait(). A
+  // worker.
   void submit(IoOp* op) noexcept;
-  // Hands what is queued to the kernel, if anything is. A worker.
+  // Hands over what is queued, if anything is. A worker.
   void flush() noexcept;
   // Requests queued and not yet handed over.
-  unsigned unflushed() const noexcept { return ring_->pending(); }
+  unsigned unflushed() const noexcept { return backend_->pending(); }
 
   // Asks for the end of `op`. Its task is woken, later, in any case. Called from the cancel hook, by any thread.
   void cancel(IoOp* op) noexcept;
+
+  // Where sources register, and what they are read and written by. Any thread.
+  Poller& poller() noexcept { return *poller_; }
+  SystemCalls& calls() noexcept { return calls_; }
 
   // Takes the driver, never waits. Any worker; release() by the same.
   [[nodiscard]] bool try_hold() noexcept {
@@ -70,7 +94,8 @@ class Driver {
   }
   void release() noexcept { held_.store(false, std::memory_order_release); }  // [HOLD]
 
-  // Flushes, and wakes the tasks whose operations are complete. Returns how many. The holder.
+  // Flushes, and wakes the tasks whose operations are complete or whose sources are ready. Returns how many. The
+  // holder.
   std::size_t poll() noexcept;
 
   // The two steps of sleeping. First announces that the holder will sleep until `deadline_ns`: from then on
@@ -78,8 +103,8 @@ class Driver {
   // and calls wait() or cancel_wait(). The holder.
   void announce_wait(std::int64_t deadline_ns) noexcept;
   void cancel_wait() noexcept;
-  // Sleeps until something completes, wake() is called, or the announced deadline has passed; then as poll().
-  // `worker` is the number of the thread, from 0 on. The holder.
+  // Sleeps until something completes or is ready, wake() is called, or the announced deadline has passed; then as
+  // poll(). `worker` is the number of the thread, from 0 on. The holder.
   std::size_t wait(int worker, std::int64_t now_ns) noexcept;
 
   // Interrupts the holder's sleep, if there is one. Any thread.
@@ -88,48 +113,56 @@ class Driver {
   void wake_before(std::int64_t deadline_ns) noexcept;
 
   // For metrics. Any thread.
-  std::uint64_t enters() const noexcept { return ring_->enters(); }
+  const BackendChoice& choice() const noexcept { return choice_; }
+  std::uint64_t enters() const noexcept { return backend_->enters() + poller_->waits(); }
   std::uint64_t completions() const noexcept {
     return completions_.load(std::memory_order_relaxed);
   }
+  std::uint64_t events() const noexcept { return events_.load(std::memory_order_relaxed); }
   std::int64_t in_flight() const noexcept { return in_flight_.load(std::memory_order_relaxed); }
 
  private:
-  // Tags in the low bits of user_data; operations are aligned to 8.
-  static constexpr std::uint64_t kOpTag = 0;
-  static constexpr std::uint64_t kCancelTag = 1;  // The completion of an op's ASYNC_CANCEL.
-  static constexpr std::uint64_t kWakeTag =
-      2;  // The poll of the eventfd, with the worker's number above.
-  static constexpr std::uint64_t kTagMask = 7;
+  // Requests that are queued before they are handed over without waiting for an occasion: the kernel works on them
+  // while the worker goes on.
+  static constexpr unsigned kFlushAt = 32;
   static constexpr std::int64_t kAwake =
       INT64_MIN;  // sleeping_until_ of a holder that does not sleep.
 
-  Driver(std::unique_ptr<Ring> ring, UniqueFd event, int workers);
+  Driver(const DriverOptions& options, BackendChoice choice, Poller* poller,
+         std::unique_ptr<Backend> backend);
   enum class Caller : std::uint8_t { kWorker, kHolder };
   void push(const IoRequest& request, std::uint64_t user_data, Caller caller) noexcept;
-  void arm_wake_poll(int worker) noexcept;
+  void arm_poll(int worker) noexcept;
+  std::size_t wait_in_backend(int worker, std::int64_t now_ns) noexcept;
+  std::size_t wait_in_poller(std::int64_t now_ns) noexcept;
   std::size_t reap() noexcept;
+  std::size_t take_events(int count) noexcept;
   std::size_t op_completed(IoOp* op, std::int32_t result) noexcept;
   std::size_t finish(IoOp* op, IoOp::Phase before) noexcept;
   std::size_t drain_cancels() noexcept;
   std::size_t submit_again() noexcept;
   static bool ended_by_cancel(const IoOp& op) noexcept;
-  static bool may_go_again(const IoOp& op, std::int32_t result) noexcept;
-  void interrupt() noexcept;
+  bool may_go_again(const IoOp& op, std::int32_t result) const noexcept;
 
   // Constant after construction.
-  const std::unique_ptr<Ring> ring_;
-  const UniqueFd event_;
+  const BackendChoice choice_;
+  Poller* const poller_;
+  SystemCalls& calls_;
+  const std::unique_ptr<Backend> backend_;
   // The holder.
   std::vector<IoOp*> again_;             // To be submitted again.
   std::size_t woken_while_pushing_ = 0;  // By reaping to make room; the holder must not sleep then.
-  std::vector<bool> wake_poll_armed_;    // By worker: a poll belongs to the thread that armed it.
+  std::vector<bool> poll_armed_;         // By worker: a poll belongs to the thread that armed it.
+  bool events_due_ = false;              // A poll of the poller has fired.
+  std::uint64_t generation_ = 0;         // Of the last event.
+  WakeBatch batch_;                      // Empty between two functions.
   // Any thread.
   alignas(kCacheLine) std::atomic<bool> held_{false};
   alignas(kCacheLine) std::atomic<std::int64_t> sleeping_until_{kAwake};
   alignas(kCacheLine) std::atomic<IoOp*> cancels_{nullptr};
   alignas(kCacheLine) std::atomic<std::int64_t> in_flight_{0};
   std::atomic<std::uint64_t> completions_{0};
+  std::atomic<std::uint64_t> events_{0};
 };
 
 // The driver of the worker that this thread is, or nullptr. Installed by workers/.

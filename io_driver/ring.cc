@@ -14,7 +14,7 @@
 namespace skua::internal {
 namespace {
 
-// The operations that the slice of the driver uses; all are in Linux 5.6.
+// The operations that Skua uses; all are in Linux 5.6.
 struct NeededOp {
   int opcode;
   const char* name;
@@ -28,6 +28,9 @@ constexpr NeededOp kNeededOps[] = {
     {IORING_OP_POLL_ADD, "POLL_ADD"},
     {IORING_OP_ASYNC_CANCEL, "ASYNC_CANCEL"},
 };
+
+// It does with fewer, but not well.
+constexpr unsigned kEntriesMin = 8;
 
 // What to do about it, for the causes that people meet.
 std::string remedy(int error) {
@@ -75,13 +78,20 @@ absl::StatusOr<std::unique_ptr<Ring>> Ring::create(unsigned entries) {
   int result = 0;
   // SUBMIT_ALL (5.18): one bad request must not keep the ones behind it waiting. Without it such a request is
   // merely met at the next enter.
-  for (const unsigned flags : {IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL,
-                               IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP}) {
+  unsigned flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL;
+  for (;;) {
     params = {};
     params.flags = flags;
     params.cq_entries = 4 * entries;
     result = io_uring_queue_init_params(entries, ring->ring_.get(), &params);
-    if (result != -EINVAL) break;
+    if (result == -EINVAL && (flags & IORING_SETUP_SUBMIT_ALL) != 0) {
+      flags &= ~static_cast<unsigned>(IORING_SETUP_SUBMIT_ALL);
+    } else if (result == -ENOMEM && entries > kEntriesMin) {
+      entries /=
+          2;  // Before 5.12 the rings count as locked memory, of which a user may have little.
+    } else {
+      break;
+    }
   }
   if (result < 0) return refused(-result, "io_uring_setup");
   ring->initialized_ = true;
@@ -185,6 +195,8 @@ int Ring::submit_and_wait(std::int64_t now_ns, std::int64_t deadline_ns) noexcep
       enter(pending(), 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg, sizeof(arg));
   return result < 0 ? result : 0;
 }
+
+void Ring::poll_fired(IoOp*) noexcept { SKUA_CHECK(!sleeps()); }
 
 bool Ring::pop(Completion& completion) noexcept {
   io_uring_cq& cq = ring_->cq;

@@ -18,6 +18,7 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include "io_driver/backend.h"
 #include "skua/internal/io_op.h"
 #include "skua/internal/mutex.h"
 
@@ -26,40 +27,29 @@ struct io_uring;
 
 namespace skua::internal {
 
-struct Completion {
-  std::uint64_t user_data = 0;
-  std::int32_t result = 0;
-};
-
-class Ring {
+class Ring final : public Backend {
  public:
   // Sets a ring up, checks that the kernel knows the operations that Skua uses, and has it do one. `entries` is
-  // the size of the submission queue; the completion queue has four times as many.
+  // the size of the submission queue; the completion queue has four times as many. Fewer, if the kernel does not lock
+  // so much memory for this user.
   //
   // Errors: kFailedPrecondition, with cause and remedy in the message and the errno kept.
   static absl::StatusOr<std::unique_ptr<Ring>> create(unsigned entries);
-  ~Ring();
+  ~Ring() override;
   Ring(const Ring&) = delete;
   Ring& operator=(const Ring&) = delete;
 
-  // Queues a request. False: the submission queue is full; enter() and try again. Any worker.
-  [[nodiscard]] bool push(const IoRequest& request, std::uint64_t user_data) noexcept
+  void attach(Driver&) noexcept override {}
+  bool push(const IoRequest& request, std::uint64_t user_data) noexcept override
       SKUA_EXCLUDES(sq_mu_);
-
-  // Requests that the kernel has not taken yet. Any thread; a snapshot.
-  unsigned pending() const noexcept;
-
-  // Hands the pending requests to the kernel without waiting. 0 or -errno; -EAGAIN and -EBUSY mean: reap
-  // first, then again. Any worker.
-  int submit() noexcept;
-  // The same, then waits for a completion until `deadline_ns` (CLOCK_MONOTONIC; INT64_MAX: without end). The
-  // holder of the driver.
-  int submit_and_wait(std::int64_t now_ns, std::int64_t deadline_ns) noexcept;
-
-  // Takes the oldest completion. False: there is none. The holder of the driver.
-  [[nodiscard]] bool pop(Completion& completion) noexcept;
-
-  std::uint64_t enters() const noexcept { return enters_.load(std::memory_order_relaxed); }
+  unsigned pending() const noexcept override;
+  int submit() noexcept override;
+  bool pop(Completion& completion) noexcept override;
+  bool sleeps() const noexcept override { return true; }
+  int submit_and_wait(std::int64_t now_ns, std::int64_t deadline_ns) noexcept override;
+  void poll_fired(IoOp* op) noexcept override;
+  bool loses_requests() const noexcept override { return true; }
+  std::uint64_t enters() const noexcept override { return enters_.load(std::memory_order_relaxed); }
 
  private:
   Ring();

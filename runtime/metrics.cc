@@ -117,6 +117,9 @@ RuntimeMetrics collect_metrics(const WorkerSet& workers, const BlockingPool& poo
     metrics.injector_depth_by_priority[level] = scheduler.injector_depth(level);
     metrics.injector_depth += scheduler.injector_depth(level);
   }
+  metrics.io_backend = workers.driver().choice().backend;
+  metrics.io_backend_reason = workers.driver().choice().reason;
+  metrics.io_events = workers.driver().events();
   metrics.io_enters = workers.driver().enters();
   metrics.io_completions = workers.driver().completions();
   metrics.io_in_flight = workers.driver().in_flight();

@@ -136,7 +136,8 @@ absl::StatusOr<std::unique_ptr<Runtime::Impl>> Runtime::Impl::create(RuntimeOpti
        .policy = queue_policy(options),
        .global_queue_interval = options.global_queue_interval,
        .event_interval = options.event_interval,
-       .ring_entries = options.ring_entries,
+       .eager_handover = options.driver_handover == DriverHandover::kEager,
+       .driver = {.ring_entries = options.ring_entries, .backend = options.io_backend},
        .thread_name = options.thread_name,
        .cpus = multi && options.pin_workers ? internal::usable_cpu_list() : std::vector<int>(),
        .on_thread = [impl_of_thread, multi](bool begins) {

@@ -122,6 +122,13 @@ class Scheduler {
     append(self, task, level);
     return idle_.take_sleeper();
   }
+  // The same for one of several, after the last of which pushed_many() wakes one sleeper for all. The worker itself.
+  [[nodiscard]] int push_one_of_many(LocalQueues& self, TaskHeader* task, Level level) noexcept {
+    if (SKUA_UNLIKELY(task->root->home >= 0 || !steals_)) return push_by_policy(self, task, level);
+    append(self, task, level);
+    return IdleSet::kNobody;
+  }
+  [[nodiscard]] int pushed_many() noexcept { return idle_.take_sleeper(); }
   // The same for a task that has yielded: wakes a peer only if others wait in the ring, and may miss one that is
   // falling asleep; the next yield, or the watch, makes that good. The worker itself.
   [[nodiscard]] int push_yielded(LocalQueues& self, TaskHeader* task, Level level) noexcept {
@@ -180,6 +187,9 @@ class Scheduler {
   bool has_watch(const LocalQueues& self) const noexcept { return idle_.has_watch(self.worker); }
   // Looks for peers that are stuck in a task, and for what they have in their slots. Requires: has_watch().
   [[nodiscard]] LateLook look_late(LocalQueues& self, std::int64_t now_ns) noexcept;
+  // The worker has left the driver to run tasks. Returns a worker to unpark, which will take the driver if it finds no
+  // task; kNobody if one searches anyway.
+  [[nodiscard]] int hand_over_driver() noexcept { return idle_.take_sleeper_unordered(); }
   // The worker was asleep and is about to run a task. Returns a worker to unpark, so that somebody has the watch.
   [[nodiscard]] int begin_run(LocalQueues& self) noexcept { return idle_.begin_run(self.worker); }
 

@@ -13,6 +13,11 @@
 namespace skua::internal {
 namespace {
 
+// A worker looks at the driver and the timers when so long has passed since the last time, whatever the tasks do. The
+// clock is read after so many turns, or fewer, if they are long: one reading costs as much as a short turn.
+constexpr std::int64_t kLookAfterNs = 200'000;
+constexpr int kTurnsToClockMax = 16;
+
 // How often the watch looks around: less often while there is nothing to do for it. With the time a worker may be stuck
 // unnoticed (SchedulerTuning::stuck_after_ns) this keeps what waits for it below 5 ms.
 constexpr std::int64_t kWatchMinNs = 1'000'000;
@@ -180,7 +185,26 @@ bool Worker::look_at_events() noexcept {
     // The holder reaps; what this worker's tasks have asked for must not wait for it.
     set_.driver_->flush();
   }
-  return set_.fire_timers(now_ns()) || woken > 0;
+  turns_since_look_ = 0;
+  last_look_ns_ = now_ns();
+  return set_.fire_timers(last_look_ns_) || woken > 0;
+}
+
+// True if it is time to look at the driver and the timers. Decides when to look at the clock next.
+SKUA_NOINLINE bool Worker::look_is_due() noexcept {
+  const int interval = set_.options_.event_interval;
+  const std::int64_t now = now_ns();
+  const std::int64_t turn_ns = (now - last_clock_ns_) / turns_between_;
+  last_clock_ns_ = now;
+  turns_since_look_ += turns_between_;
+  const bool due = turns_since_look_ >= interval || now - last_look_ns_ >= kLookAfterNs;
+  // As many turns as the time allows, going by the last ones.
+  const std::int64_t in_time = kLookAfterNs / std::max<std::int64_t>(turn_ns, 1);
+  const int left = due ? interval : interval - turns_since_look_;
+  turns_between_ =
+      static_cast<int>(std::clamp<std::int64_t>(in_time, 1, std::min(left, kTurnsToClockMax)));
+  turns_to_clock_ = turns_between_;
+  return due;
 }
 
 SKUA_ALWAYS_INLINE Turn Worker::step(Source& source) noexcept {
@@ -189,10 +213,7 @@ SKUA_ALWAYS_INLINE Turn Worker::step(Source& source) noexcept {
   const std::uint32_t signal = signal_.load(std::memory_order_acquire);
   constexpr auto kDraining = static_cast<std::uint32_t>(WorkerSet::Phase::kDraining);
   if (SKUA_UNLIKELY((signal & ~kDraining) != 0)) return heed_signal(signal, source);
-  if (SKUA_UNLIKELY(--turns_to_events_ <= 0)) {
-    turns_to_events_ = set_.options_.event_interval;
-    look_at_events();
-  }
+  if (SKUA_UNLIKELY(--turns_to_clock_ <= 0) && look_is_due()) look_at_events();
   const Found found = scheduler.next(queues_, budget);
   if (SKUA_UNLIKELY(!found)) return turn_without_task(source);
   source = found.source;
@@ -267,6 +288,7 @@ Turn Worker::park() noexcept {
   WorkerCounters::add(counters.parks);
   const std::int64_t limit_ns = scheduler.has_watch(queues_) ? now_ns() + watch_ns_ : INT64_MAX;
   if (driver.try_hold()) {
+    std::size_t woken = 0;
     if (parker_.begin_driver()) {
       WorkerCounters::add(counters.driver_waits);
       const std::int64_t deadline_ns = std::min(set_.earliest_deadline(), limit_ns);
@@ -276,10 +298,10 @@ Turn Worker::park() noexcept {
       if (parker_.notified() || set_.earliest_deadline() < deadline_ns ||
           set_.phase() == WorkerSet::Phase::kStopping) {
         driver.cancel_wait();
-        driver.poll();
+        woken = driver.poll();
       } else {
         // A poll of the ring belongs to the thread that armed it.
-        driver.wait(
+        woken = driver.wait(
             stand_in_of_thread == kOwnThread ? index : set_.options_.workers + stand_in_of_thread,
             now_ns());
       }
@@ -288,6 +310,7 @@ Turn Worker::park() noexcept {
     driver.release();
     scheduler.wake_up(queues_);
     set_.fire_timers(now_ns());
+    if (woken > 0 && set_.options_.eager_handover) set_.unpark(scheduler.hand_over_driver());
   } else {
     // Another worker holds the driver: it sleeps there, or will when it has run out of work. If it gets stuck
     // before, the one that has the watch takes the driver.

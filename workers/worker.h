@@ -2,8 +2,9 @@
 //
 // One worker: a thread that runs tasks, and what it does when there are none.
 //
-// A turn: run the next task, or, if there is none, look at the driver, or steal, or sleep. Each 61 ticks it also looks
-// at the driver and the timers without waiting. States, protocol and what could go wrong: workers/README.md.
+// A turn: run the next task, or, if there is none, look at the driver, or steal, or sleep. Each 61 ticks, and each 200
+// us, it also looks at the driver and the timers without waiting. States, protocol and what could go wrong:
+// workers/README.md.
 #pragma once
 
 #include <atomic>
@@ -81,6 +82,7 @@ class Worker : public WorkerCore {
   void run(const Found& found, bool draining) noexcept;
   void run_specially(TaskHeader* task, bool timed, bool draining) noexcept;
   bool look_at_events() noexcept;
+  bool look_is_due() noexcept;
   Turn turn_without_task(Source& source) noexcept;
   Found look_late() noexcept;
   void leave_sleep() noexcept;
@@ -90,7 +92,11 @@ class Worker : public WorkerCore {
   WorkerSet& set_;
   LocalQueues& queues_;
   // Owner only.
-  int turns_to_events_ = 1;    // Until the next look at the driver and the timers.
+  int turns_to_clock_ = 1;    // Until the next look at the clock,
+  int turns_between_ = 1;     // from the last one on.
+  int turns_since_look_ = 0;  // At the driver and the timers, as of the last look at the clock.
+  std::int64_t last_look_ns_ = 0;
+  std::int64_t last_clock_ns_ = 0;
   bool has_slept_ = false;     // Or was about to, since the last run.
   int linger_ = 0;             // Looks for which the watch stays though no peer is awake.
   std::int64_t watch_ns_ = 0;  // Between two looks of the watch.

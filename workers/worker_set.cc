@@ -26,7 +26,8 @@ constexpr std::uint32_t kAwaited = 1u << 31;
 // --- WorkerSet: life ----------------------------------------------------------------------------
 
 absl::StatusOr<std::unique_ptr<WorkerSet>> WorkerSet::create(WorkerSetOptions options) {
-  auto driver = Driver::create({.ring_entries = options.ring_entries, .workers = options.workers});
+  options.driver.workers = options.workers;
+  auto driver = Driver::create(options.driver);
   if (!driver.ok()) return driver.status();
   return std::unique_ptr<WorkerSet>(new WorkerSet(std::move(options), *std::move(driver)));
 }
@@ -272,6 +273,21 @@ void WorkerSet::schedule(TaskHeader* task) noexcept {
   }
 }
 
+// To the rings, not to the slot: they are equals, and a peer may take its share.
+void WorkerSet::schedule_batch(std::span<TaskHeader* const> tasks) noexcept {
+  Worker* const worker = current_worker();
+  if (worker == nullptr || tasks.size() == 1) {
+    for (TaskHeader* const task : tasks) schedule(task);
+    return;
+  }
+  for (TaskHeader* const task : tasks) {
+    worker->sampler_.queued(task);
+    const Level level = std::min(task->root->level, worker->level);
+    unpark(scheduler_.push_one_of_many(worker->queues_, task, level));
+  }
+  unpark(scheduler_.pushed_many());
+}
+
 void WorkerSet::schedule_yielded(TaskHeader* task) noexcept {
   auto& worker = static_cast<Worker&>(*task->worker);
   worker.sampler_.queued(task);
@@ -285,8 +301,10 @@ void WorkerSet::fork_pushed(WorkerCore& worker) noexcept {
 bool WorkerSet::may_go_on(WorkerCore& core) noexcept {
   auto& worker = static_cast<Worker&>(core);
   if (!scheduler_.may_go_on(worker.queues_) || phase() != Phase::kRunning) return false;
-  if (--worker.turns_to_events_ <= 0)
-    return false;  // The driver and the timers have their turn, too.
+  if (--worker.turns_to_clock_ <= 0 && worker.look_is_due()) {
+    worker.turns_to_clock_ = 0;  // The driver and the timers have their turn, at the next one.
+    return false;
+  }
   WorkerCounters::add(worker.queues_.counters.runs);
   return true;
 }

@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <pthread.h>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -36,7 +37,9 @@ struct WorkerSetOptions {
   int event_interval = 61;            // Turns between two looks at the driver and the timers.
   std::uint32_t ring_capacity = 256;  // Of the run queues; tests shrink it.
   bool use_membarrier = true;         // If the kernel has it; tests do without.
-  unsigned ring_entries = 1024;
+  // A worker that leaves the driver with work wakes another one to take it.
+  bool eager_handover = false;
+  DriverOptions driver = {};  // Its `workers` is set from the above.
   std::string thread_name = "skua";
   std::vector<int> cpus = {};  // To which the workers are bound, in turn; empty: to none.
   // Runs on a thread that becomes a worker (true) or ceases to be one (false).
@@ -70,6 +73,7 @@ class WorkerSet final : public Executor {
 
   // Executor.
   void schedule(TaskHeader* task) noexcept override;
+  void schedule_batch(std::span<TaskHeader* const> tasks) noexcept override;
   void schedule_yielded(TaskHeader* task) noexcept override;
   void fork_pushed(WorkerCore& worker) noexcept override;
   [[nodiscard]] bool may_go_on(WorkerCore& worker) noexcept override;

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "skua/io_backend.h"
 #include "skua/join_handle.h"
 #include "skua/priority.h"
 
@@ -100,9 +101,13 @@ struct RuntimeMetrics {
   std::uint64_t tasks_ended = 0;
   std::size_t injector_depth = 0;
   ByPriority injector_depth_by_priority{};
-  std::uint64_t io_enters = 0;       // io_uring_enter(2) calls.
-  std::uint64_t io_completions = 0;  // Operations and wake-ups completed by the ring.
-  std::int64_t io_in_flight = 0;
+  IoBackend io_backend = IoBackend::kUring;  // kUring or kEpoll,
+  std::string io_backend_reason;             // and why.
+  std::uint64_t io_enters = 0;               // io_uring_enter(2) and epoll_wait(2) calls.
+  std::uint64_t io_completions =
+      0;                          // Operations, and polls that the holder of the driver sleeps by.
+  std::uint64_t io_events = 0;    // Reports of readiness, wake-ups among them.
+  std::int64_t io_in_flight = 0;  // Operations. Tasks that wait for readiness are not counted.
   int blocking_threads = 0;
   int blocking_threads_idle = 0;  // The others are busy.
   int blocking_threads_peak = 0;

@@ -239,17 +239,49 @@ void refuse(long syscall_number, int error) {
   if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) std::abort();
 }
 
-// Runs in a child process, for a filter stays for ever. Exits with 0 if the status is as it should be.
-[[noreturn]] void expect_refusal(long syscall_number, int error, const char* cause,
-                                 const char* remedy) {
-  refuse(syscall_number, error);
-  const auto runtime = Runtime::create({.worker_threads = 1});
-  const std::string message(runtime.status().message());
-  const bool good =
-      absl::IsFailedPrecondition(runtime.status()) && errno_of(runtime.status()) == error &&
-      message.find(cause) != std::string::npos && message.find(remedy) != std::string::npos;
-  if (!good) std::fprintf(stderr, "status: %s\n", runtime.status().ToString().c_str());
-  std::_Exit(good ? 0 : 1);
+struct Refusal {
+  long syscall_number;
+  int error;
+  const char* cause;
+  const char* remedy;
+};
+
+// A file is read, a task sleeps: both backends do it.
+Task<bool> reads_and_sleeps() {
+  absl::StatusOr<File> file = co_await File::open("/proc/self/status");
+  if (!file.ok()) co_return false;
+  std::array<std::byte, 64> buffer;
+  const absl::StatusOr<std::size_t> count = co_await file->read_at(0, buffer);
+  co_await sleep_for(1ms);
+  const absl::Status closed = co_await file->close();
+  co_return count.ok() && *count == buffer.size() && closed.ok();
+}
+
+// Runs in a child process, for a filter stays for ever. Exits with 0 if the runtime has fallen back, says why, and
+// works; and if it refuses to start where io_uring is demanded.
+[[noreturn]] void expect_fallback(Refusal refusal) {
+  ::unsetenv("SKUA_IO");
+  refuse(refusal.syscall_number, refusal.error);
+  const auto expect = [](bool good, const std::string& text) {
+    if (!good) std::fprintf(stderr, "unexpected: %s\n", text.c_str());
+    if (!good) std::_Exit(1);
+  };
+  const auto has = [](const std::string& text, const char* part) {
+    return text.find(part) != std::string::npos;
+  };
+  const auto runtime = Runtime::create({.worker_threads = 2});
+  expect(runtime.ok(), runtime.status().ToString());
+  expect((*runtime)->block_on(reads_and_sleeps()), "the work failed");
+  const RuntimeMetrics metrics = (*runtime)->metrics();
+  expect(metrics.io_backend == IoBackend::kEpoll, "the backend is not epoll");
+  expect(has(metrics.io_backend_reason, refusal.cause), metrics.io_backend_reason);
+  expect(has(metrics.io_backend_reason, refusal.remedy), metrics.io_backend_reason);
+  const auto demanded = Runtime::create({.worker_threads = 1, .io_backend = IoBackend::kUring});
+  const std::string message(demanded.status().message());
+  expect(absl::IsFailedPrecondition(demanded.status()), message);
+  expect(errno_of(demanded.status()) == refusal.error, message);
+  expect(has(message, refusal.cause) && has(message, refusal.remedy), message);
+  std::_Exit(0);
 }
 
 class RefusedTest : public testing::Test {
@@ -257,27 +289,79 @@ class RefusedTest : public testing::Test {
   void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 
-TEST_F(RefusedTest, ForbiddenSetUpIsAnErrorWithCauseAndRemedy) {
-  EXPECT_EXIT(expect_refusal(__NR_io_uring_setup, EPERM, "io_uring_setup", "io_uring_disabled"),
-              testing::ExitedWithCode(0), "");
+// EXPECT_EXIT also looks for the line that the fallback is reported by.
+constexpr const char* kReport = "skua: I/O goes through epoll and the blocking pool: io_uring";
+
+TEST_F(RefusedTest, ForbiddenSetUpFallsBackToEpollWithCauseAndRemedy) {
+  EXPECT_EXIT(expect_fallback({__NR_io_uring_setup, EPERM, "io_uring_setup", "io_uring_disabled"}),
+              testing::ExitedWithCode(0), kReport);
 }
 
-TEST_F(RefusedTest, MissingIoUringIsAnErrorWithCauseAndRemedy) {
-  EXPECT_EXIT(expect_refusal(__NR_io_uring_setup, ENOSYS, "io_uring_setup", "5.15"),
-              testing::ExitedWithCode(0), "");
+TEST_F(RefusedTest, MissingIoUringFallsBackToEpollWithCauseAndRemedy) {
+  EXPECT_EXIT(expect_fallback({__NR_io_uring_setup, ENOSYS, "io_uring_setup", "5.15"}),
+              testing::ExitedWithCode(0), kReport);
 }
 
-TEST_F(RefusedTest, ForbiddenEnterIsFoundAtTheStart) {
-  EXPECT_EXIT(expect_refusal(__NR_io_uring_enter, EPERM, "io_uring_enter", "seccomp"),
-              testing::ExitedWithCode(0), "");
+TEST_F(RefusedTest, ADeniedEnterIsFoundAtTheStart) {
+  EXPECT_EXIT(expect_fallback({__NR_io_uring_enter, EACCES, "io_uring_enter", "seccomp"}),
+              testing::ExitedWithCode(0), kReport);
 }
 
-TEST_F(RefusedTest, TheConstructorEndsTheProcessWithCauseAndRemedy) {
+TEST_F(RefusedTest, ADeniedProbeIsFoundAtTheStart) {
+  EXPECT_EXIT(expect_fallback({__NR_io_uring_register, EPERM, "io_uring_register", "seccomp"}),
+              testing::ExitedWithCode(0), kReport);
+}
+
+TEST_F(RefusedTest, TooLittleLockableMemoryFallsBackToEpoll) {
+  EXPECT_EXIT(expect_fallback({__NR_io_uring_setup, ENOMEM, "io_uring_setup", "RLIMIT_MEMLOCK"}),
+              testing::ExitedWithCode(0), kReport);
+}
+
+// Without epoll_pwait2 (Linux before 5.11) timers are rounded up to milliseconds.
+TEST_F(RefusedTest, EpollSleepsWithoutItsSecondForm) {
+  const auto works = [] {
+    refuse(__NR_epoll_pwait2, ENOSYS);
+    Runtime runtime({.worker_threads = 2, .io_backend = IoBackend::kEpoll});
+    std::_Exit(runtime.block_on(reads_and_sleeps()) ? 0 : 1);
+  };
+  EXPECT_EXIT(works(), testing::ExitedWithCode(0), "");
+}
+
+TEST_F(RefusedTest, TheConstructorEndsTheProcessIfIoUringIsDemandedAndRefused) {
   const auto die = [] {
     refuse(__NR_io_uring_setup, EPERM);
-    Runtime runtime;
+    Runtime runtime({.io_backend = IoBackend::kUring});
   };
   EXPECT_DEATH(die(), "the runtime cannot start: io_uring cannot be used.*io_uring_disabled");
+}
+
+// --- Choosing ---------------------------------------------------------------------------------------
+
+IoBackend backend_of(IoBackend demanded) {
+  Runtime runtime({.worker_threads = 1, .io_backend = demanded});
+  EXPECT_TRUE(runtime.block_on(reads_and_sleeps()));
+  return runtime.metrics().io_backend;
+}
+
+TEST(BackendChoiceTest, TheEnvironmentChoosesUnlessTheProgramDoes) {
+  const char* const value = std::getenv("SKUA_IO");
+  const std::string before = value != nullptr ? value : "";
+  ::setenv("SKUA_IO", "epoll", 1);
+  EXPECT_EQ(backend_of(IoBackend::kAuto), IoBackend::kEpoll);
+  EXPECT_EQ(backend_of(IoBackend::kUring), IoBackend::kUring);
+  ::setenv("SKUA_IO", "uring", 1);
+  EXPECT_EQ(backend_of(IoBackend::kAuto), IoBackend::kUring);
+  EXPECT_EQ(backend_of(IoBackend::kEpoll), IoBackend::kEpoll);
+  ::setenv("SKUA_IO", "", 1);
+  EXPECT_EQ(backend_of(IoBackend::kAuto), IoBackend::kUring);
+  ::setenv("SKUA_IO", "kqueue", 1);
+  const auto refused = Runtime::create({.worker_threads = 1});
+  EXPECT_TRUE(absl::IsInvalidArgument(refused.status())) << refused.status();
+  if (before.empty()) {
+    ::unsetenv("SKUA_IO");
+  } else {
+    ::setenv("SKUA_IO", before.c_str(), 1);
+  }
 }
 
 }  // namespace

@@ -31,6 +31,7 @@ const std::set<std::string>& template_only_headers() {
       "include/skua/internal/timer.h",
       "include/skua/internal/wait_list.h",
       "include/skua/internal/worker_core.h",
+      "include/skua/io_backend.h",
       "include/skua/priority.h",
       "include/skua/this_task.h",
       "include/skua/time.h",

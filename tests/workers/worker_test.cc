@@ -227,6 +227,31 @@ TEST_F(WorkerTurnTest, WhatATimerWakesRunsAtItsOwnLevel) {
   drain();
 }
 
+// By the interval alone the timer would be looked at after a million turns.
+TEST_F(WorkerTurnTest, LooksAtTheTimersByTheClockToo) {
+  make(1, {.event_interval = 1'000'000});
+  bool fired = false;
+  inject([](bool* out) -> Task<> {
+    co_await sleep_for(1ms);
+    *out = true;
+  }(&fired));
+  inject([](const bool* out) -> Task<> {
+    while (!*out) {
+      const auto end = std::chrono::steady_clock::now() + 100us;
+      while (std::chrono::steady_clock::now() < end) {
+      }
+      co_await yield_now();
+    }
+  }(&fired));
+  int turns = 0;
+  for (; set_->live_tasks() > 0; ++turns) {
+    ASSERT_EQ(turn(0).first, Turn::kRan);
+    ASSERT_LT(turns, 1000);
+  }
+  EXPECT_TRUE(fired);
+  drain();
+}
+
 TEST_F(WorkerTurnTest, AYieldEndsARunThatWasRaised) {
   make(1);
   Semaphore semaphore(0);

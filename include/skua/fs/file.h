@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Files, read by the kernel through the driver: no thread waits for the disk.
+// Files, read by the kernel through the driver: no thread waits for the disk. Where io_uring is refused, a thread of
+// the blocking pool does.
 #pragma once
 
 #include <cstddef>

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <coroutine>
+#include <span>
 #include <string_view>
 
 #include "skua/internal/config.h"
@@ -19,6 +20,10 @@ class Executor {
  public:
   // Queues a task that was woken. Any thread.
   virtual void schedule(TaskHeader* task) noexcept = 0;
+  // Queues several that were woken at once, in their order. Any thread.
+  virtual void schedule_batch(std::span<TaskHeader* const> tasks) noexcept {
+    for (TaskHeader* const task : tasks) schedule(task);
+  }
   // Queues the running task behind everything that is ready on its worker. That worker.
   virtual void schedule_yielded(TaskHeader* task) noexcept = 0;
   // A fork was put on the deque of a worker, while others sleep or search. That worker.

@@ -4,6 +4,7 @@
 // the awaiting frame. The frame outlives the operation: an aborted task stays suspended until the kernel has
 // given back the operation and its buffer (the last completion), so nothing is ever written to freed memory.
 //
+//   kIdle --abort--> the task is destroyed
 //   kIdle --submit--> kInFlight --completion--> kDone, the task is woken
 //                        |  abort
 //                        v
@@ -19,12 +20,14 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "skua/internal/config.h"
 #include "skua/internal/promise_base.h"
 #include "skua/internal/task_header.h"
 
 namespace skua::internal {
 
 class Driver;
+class PoolBackend;
 
 // What the kernel is asked for, in io_uring's terms without its header.
 struct IoRequest {
@@ -49,6 +52,7 @@ class IoOp : public Waiter {
 
  private:
   friend Driver;
+  friend PoolBackend;
   enum class Phase : std::uint8_t { kIdle, kInFlight, kCancelQueued, kCancelSent, kDone };
 
   static CancelOutcome cancel_op(Waiter* waiter) noexcept;
@@ -59,13 +63,15 @@ class IoOp : public Waiter {
   // The holder of the driver.
   std::int32_t result_ = 0;
   std::uint8_t completions_due_ = 0;
+  // The backend's: its submitter, then the holder of the driver.
+  std::atomic<std::uint64_t> backend_word_{0};
   // Whoever has moved phase_ to kCancelQueued, then the holder of the driver.
   IoOp* next_cancel_ = nullptr;
   // Any thread.
   std::atomic<Phase> phase_{Phase::kIdle};
 };
 
-// Queues `op` on the ring of the worker that runs the task. A worker of a runtime, inside a task.
+// Queues `op` on the driver of the worker that runs the task. A worker of a runtime, inside a task.
 void submit_op(IoOp* op) noexcept;
 
 // `co_await IoAwaiter(request)`: gives the kernel's result. Used by net/ and fs/.
@@ -81,7 +87,9 @@ class [[nodiscard("co_await it; nothing is submitted otherwise")]] IoAwaiter {
   bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
     TaskHeader* const task = awaiting.promise().task;
     task->prepare_suspend(awaiting, &op_);
-    submit_op(&op_);
+    // Aborted: this is the suspension that it is to end at. If it went on, a loop over operations that are done before
+    // their cancel comes would never end.
+    if (SKUA_LIKELY(!task->root->abort_requested())) submit_op(&op_);
     return task->commit_suspend();  // *this may be gone.
   }
 

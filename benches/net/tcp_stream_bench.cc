@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Measures: an echo server on two workers, asked by one plain thread over 127.0.0.1, 128 bytes at a time, each
+// connection waiting for its answer before it asks again. Per request: the time by the clock, the server's CPU time
+// (all threads of the process but the asking one), and quantiles of the time to the answer. The asking thread's CPU
+// time, for the same number of calls of plain C, is the measure of the machine.
+// Does not measure: many clients, large messages, a network. The asking thread shares the machine with the server, and
+// at 50 connections it is the one that is saturated: compare CPU times, in turn, on one machine.
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <ctime>
+#include <span>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+#include <benchmark/benchmark.h>
+
+#include "skua/net/tcp_listener.h"
+#include "skua/net/tcp_stream.h"
+#include "skua/runtime.h"
+#include "skua/spawn.h"
+
+namespace skua {
+namespace {
+
+constexpr std::size_t kMessage = 128;
+// Larger than a message: a read that is shorter than its buffer tells that nothing is left.
+constexpr std::size_t kBuffer = 512;
+
+Task<> echo(TcpStream stream) {
+  std::array<std::byte, kBuffer> buffer;
+  if (!stream.set_no_delay(true).ok()) co_return;
+  for (;;) {
+    const absl::StatusOr<std::size_t> count = co_await stream.read(buffer);
+    if (!count.ok() || *count == 0) co_return;
+    const absl::Status written = co_await stream.write_all(std::span(buffer).first(*count));
+    if (!written.ok()) co_return;
+  }
+}
+
+Task<> serve(TcpListener listener) {
+  for (;;) {
+    absl::StatusOr<TcpStream> stream = co_await listener.accept();
+    if (!stream.ok()) co_return;
+    spawn(echo(*std::move(stream)));
+  }
+}
+
+double seconds_of(clockid_t clock) {
+  timespec now{};
+  clock_gettime(clock, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+// Plain sockets and epoll, on the calling thread.
+class Clients {
+ public:
+  Clients(const SocketAddress& address, std::size_t connections) : sent_at_(connections) {
+    for (std::size_t i = 0; i < connections; ++i) {
+      const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      if (::connect(fd, static_cast<const sockaddr*>(address.system_address()),
+                    static_cast<socklen_t>(address.system_size())) != 0) {
+        std::abort();
+      }
+      epoll_event event{};
+      event.events = EPOLLIN;
+      event.data.u64 = i;
+      if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) std::abort();
+      fds_.push_back(fd);
+    }
+  }
+  Clients(const Clients&) = delete;
+  Clients& operator=(const Clients&) = delete;
+  ~Clients() {
+    for (const int fd : fds_) ::close(fd);
+    ::close(epoll_);
+  }
+
+  // Every connection has asked for the first time.
+  void begin() {
+    for (std::size_t i = 0; i < fds_.size(); ++i) ask(i);
+  }
+  // Takes so many answers, and asks again for each.
+  void take(std::size_t answers) {
+    std::array<epoll_event, 64> events;
+    while (answers > 0) {
+      const int ready = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), -1);
+      for (int e = 0; e < ready && answers > 0; ++e, --answers) {
+        const std::size_t i = events[static_cast<std::size_t>(e)].data.u64;
+        std::array<char, kMessage> message;
+        if (::recv(fds_[i], message.data(), message.size(), MSG_WAITALL) != kMessage) std::abort();
+        latencies_us.push_back(
+            std::chrono::duration<double, std::micro>(Clock::now() - sent_at_[i]).count());
+        ask(i);
+      }
+    }
+  }
+
+  std::vector<double> latencies_us;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void ask(std::size_t i) {
+    static constexpr std::array<char, kMessage> kText{};
+    sent_at_[i] = Clock::now();
+    if (::send(fds_[i], kText.data(), kText.size(), MSG_NOSIGNAL) != kMessage) std::abort();
+  }
+
+  const int epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
+  std::vector<int> fds_;
+  std::vector<Clock::time_point> sent_at_;
+};
+
+void BM_Echo(benchmark::State& state) {
+  const auto connections = static_cast<std::size_t>(state.range(0));
+  Runtime runtime(
+      {.worker_threads = 2,
+       .io_backend = state.range(1) == 0 ? IoBackend::kUring : IoBackend::kEpoll,
+       .driver_handover = state.range(2) == 0 ? DriverHandover::kWatch : DriverHandover::kEager});
+  absl::StatusOr<TcpListener> listener = TcpListener::bind(SocketAddress::loopback_v4(0));
+  if (!listener.ok()) {
+    state.SkipWithError(listener.status().ToString().c_str());
+    return;
+  }
+  const SocketAddress address = *listener->local_address();
+  runtime.spawn(serve(*std::move(listener)));
+  Clients clients(address, connections);
+  clients.begin();
+  clients.take(5000);  // Warm.
+  clients.latencies_us.clear();
+  constexpr std::size_t kRequests = 20'000;
+  const double process_before = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+  const double thread_before = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+  std::int64_t requests = 0;
+  for (auto _ : state) {
+    clients.take(kRequests);
+    requests += static_cast<std::int64_t>(kRequests);
+  }
+  const double client_s = seconds_of(CLOCK_THREAD_CPUTIME_ID) - thread_before;
+  const double server_s = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - process_before - client_s;
+  state.SetItemsProcessed(requests);
+  std::vector<double>& latencies = clients.latencies_us;
+  std::sort(latencies.begin(), latencies.end());
+  const auto quantile = [&](double fraction) {
+    return latencies[static_cast<std::size_t>(fraction *
+                                              static_cast<double>(latencies.size() - 1))];
+  };
+  state.counters["client_cpu_us"] = client_s * 1e6 / static_cast<double>(requests);
+  state.counters["server_cpu_us"] = server_s * 1e6 / static_cast<double>(requests);
+  state.counters["p50_us"] = quantile(0.5);
+  state.counters["p99_us"] = quantile(0.99);
+  state.counters["p99.9_us"] = quantile(0.999);
+}
+
+BENCHMARK(BM_Echo)
+    ->ArgNames({"connections", "epoll", "eager"})
+    ->ArgsProduct({{1, 50, 500}, {0, 1}, {0, 1}})
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace skua

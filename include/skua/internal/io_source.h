@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A descriptor that tasks read and write without blocking: sockets, pipes, eventfds. The call is tried directly; only
+// if it says EAGAIN does the task wait, for the driver to report that the descriptor is ready again.
+//
+//   for (;;) {
+//     const Readiness seen = source.readiness(Direction::kRead);          // before the call
+//     if (seen.ready()) {
+//       n = ::recv(source.fd(), ...);                                     // done, unless EAGAIN
+//     }
+//     const int error = co_await source.wait(Direction::kRead, seen);     // 0: try again
+//   }
+//
+// No memory is given to the kernel, so that to cancel is to forget the waiter. States, edges and the reasons:
+// io_driver/README.md.
+#pragma once
+
+#include <atomic>
+#include <concepts>
+#include <coroutine>
+#include <cstdint>
+#include <utility>
+
+#include "skua/internal/promise_base.h"
+#include "skua/internal/task_header.h"
+
+namespace skua::internal {
+
+class IoRegistration;
+class IoSource;
+
+enum class Direction : std::uint8_t { kRead = 0, kWrite = 1 };
+
+// What a task has seen of one direction, before it tries the call.
+class Readiness {
+ public:
+  explicit Readiness(std::uint64_t word) noexcept : word_(word) {}
+  // False: the call would say EAGAIN.
+  bool ready() const noexcept { return (word_ & kMayTry) != 0; }
+  std::uint64_t word() const noexcept { return word_; }
+
+ private:
+  // Ready, or closed: the call will tell.
+  static constexpr std::uint64_t kMayTry = 5;
+  std::uint64_t word_;
+};
+
+// Returned by IoSource::wait(). Lives in the awaiting frame: the registration keeps a pointer to it while it waits.
+class [[nodiscard("co_await it; nothing waits otherwise")]] ReadinessAwaiter final : public Waiter {
+ public:
+  ReadinessAwaiter(IoSource* source, Direction direction, Readiness seen) noexcept
+      : Waiter(&cancel_wait), source_(source), direction_(direction), seen_(seen) {}
+  ReadinessAwaiter(const ReadinessAwaiter&) = delete;
+  ReadinessAwaiter& operator=(const ReadinessAwaiter&) = delete;
+
+  bool await_ready() const noexcept { return false; }
+
+  template <std::derived_from<PromiseBase> Promise>
+  bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+    TaskHeader* const waiting = awaiting.promise().task;
+    waiting->prepare_suspend(awaiting, this);
+    if (!publish()) {
+      waiting->undo_prepare();
+      return false;
+    }
+    return waiting->commit_suspend();  // *this may be gone.
+  }
+
+  // 0: ready, or worth a try. ECANCELED: the source was closed, or its runtime has ended. Else what epoll_ctl(2) says
+  // if the descriptor cannot be waited for (EPERM: a regular file; ENOMEM, ENOSPC: the kernel's limits).
+  int await_resume() const noexcept { return error_; }
+
+ private:
+  friend IoRegistration;
+
+  // True: the waiter stands in the registration. False: error_, or another try.
+  bool publish() noexcept;
+  static CancelOutcome cancel_wait(Waiter* waiter) noexcept;
+
+  IoSource* const source_;
+  const Direction direction_;
+  const Readiness seen_;
+  // Set by publish().
+  IoRegistration* registration_ = nullptr;
+  // Whoever has taken the waiter out of the registration, before it wakes the task.
+  int error_ = 0;
+};
+
+// Awaited by an operation that was ready at once: takes a unit of the run's budget, and lets others run if there is
+// none left.
+class [[nodiscard("co_await it")]] BudgetAwaiter final : public Waiter {
+ public:
+  BudgetAwaiter() noexcept : Waiter(&never_cancelled) {}
+  BudgetAwaiter(const BudgetAwaiter&) = delete;
+  BudgetAwaiter& operator=(const BudgetAwaiter&) = delete;
+
+  bool await_ready() const noexcept { return false; }
+  template <std::derived_from<PromiseBase> Promise>
+  bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+    return awaiting.promise().task->spend_budget(awaiting, this);
+  }
+  void await_resume() const noexcept {}
+
+ private:
+  // A task that has yielded is in a queue, never suspended.
+  static CancelOutcome never_cancelled(Waiter*) noexcept { return CancelOutcome::kPending; }
+};
+
+// Owns a descriptor, which must be non-blocking. Moves while nothing waits on it.
+//
+// It is registered with the driver of the task that waits first, once, for both directions, edge-triggered, and stays
+// so until it is closed. A source that never has to wait is never registered, and may be made outside a runtime.
+//
+// Threads: one task may wait for each direction (SKUA_REQUIRE), on any worker. Different tasks may use the two
+// directions at the same time.
+class IoSource {
+ public:
+  IoSource() noexcept = default;
+  // Takes over `fd`. Requires: fd >= 0, non-blocking.
+  explicit IoSource(int fd) noexcept;
+  IoSource(IoSource&& other) noexcept
+      : fd_(std::exchange(other.fd_, -1)),
+        registration_(other.registration_.exchange(nullptr, std::memory_order_relaxed)) {}
+  IoSource& operator=(IoSource&& other) noexcept;
+  ~IoSource() { close(); }
+
+  // -1: closed, or moved from.
+  int fd() const noexcept { return fd_; }
+
+  // Whether the call is worth a try. Before the call.
+  Readiness readiness(Direction direction) const noexcept;
+  // The call has moved less than it was asked for, so it would say EAGAIN now. Only for descriptors of which that is
+  // true: TCP streams and pipes. `seen` is from before the call.
+  void drained(Direction direction, Readiness seen) noexcept;
+  // Waits until the direction is ready, or has become so since `seen`. After a call that said EAGAIN, or instead of
+  // one.
+  //
+  // Requires: awaited on a runtime.
+  // Cancellation: safe; nothing is lost.
+  // Lifetime: the source outlives the await, and does not move.
+  ReadinessAwaiter wait(Direction direction, Readiness seen) noexcept {
+    return ReadinessAwaiter(this, direction, seen);
+  }
+
+  // Closes the descriptor. Tasks that wait are woken with ECANCELED. No call may be under way on it, and no other
+  // thread may be about to begin one.
+  void close() noexcept;
+  // Gives the descriptor up; it is registered no more. Tasks that wait are woken with ECANCELED.
+  int release() noexcept;
+
+ private:
+  friend ReadinessAwaiter;
+
+  // The registration, made if there is none. nullptr: `error` says why.
+  IoRegistration* registered(int& error) noexcept;
+
+  int fd_ = -1;
+  // [REGISTER] The store (release) of whoever waits first -> the loads (acquire) of the other direction.
+  std::atomic<IoRegistration*> registration_{nullptr};
+};
+
+}  // namespace skua::internal

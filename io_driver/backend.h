@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Who carries out the operations: the seam below the driver.
+//
+//   Ring          an io_uring (ring.h)
+//   PoolBackend   the blocking pool, where io_uring is refused (pool_backend.h)
+//
+// Tests put a layer between driver and backend that injects faults.
+#pragma once
+
+#include <cstdint>
+
+#include "skua/internal/io_op.h"
+
+namespace skua::internal {
+
+class Driver;
+
+struct Completion {
+  std::uint64_t user_data = 0;
+  std::int32_t result = 0;
+};
+
+// What user_data means: tags in its low bits; operations are aligned to 8.
+inline constexpr std::uint64_t kOpTag = 0;      // IoOp*.
+inline constexpr std::uint64_t kCancelTag = 1;  // The IoOp* whose cancel this is.
+inline constexpr std::uint64_t kPollTag =
+    2;  // A poll of the poller, with the worker's number above.
+inline constexpr std::uint64_t kTagMask = 7;
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // Before anything else.
+  virtual void attach(Driver& driver) noexcept = 0;
+
+  // Queues a request. False: there is no room; submit() and try again. Any worker.
+  [[nodiscard]] virtual bool push(const IoRequest& request, std::uint64_t user_data) noexcept = 0;
+  // Requests that submit() has not handed over yet. Any thread; a snapshot.
+  virtual unsigned pending() const noexcept = 0;
+  // Hands the queued requests over without waiting. 0 or -errno; -EAGAIN and -EBUSY mean: reap first, then again. Any
+  // worker.
+  virtual int submit() noexcept = 0;
+  // Takes the oldest completion. False: there is none. The holder of the driver.
+  [[nodiscard]] virtual bool pop(Completion& completion) noexcept = 0;
+
+  // True: the holder sleeps in submit_and_wait(), with a poll of the poller among the requests. False: in the poller.
+  virtual bool sleeps() const noexcept = 0;
+  // Submits, then waits for a completion until `deadline_ns` (CLOCK_MONOTONIC; INT64_MAX: without end). 0 or -errno.
+  // Requires: sleeps(). The holder of the driver.
+  virtual int submit_and_wait(std::int64_t now_ns, std::int64_t deadline_ns) noexcept = 0;
+  // A descriptor that the backend has put into the poller for `op` is ready. The holder of the driver.
+  virtual void poll_fired(IoOp* op) noexcept = 0;
+
+  // True if a request may come back with -ECANCELED though nobody asked: it is then submitted again.
+  virtual bool loses_requests() const noexcept = 0;
+
+  // System calls so far. Any thread.
+  virtual std::uint64_t enters() const noexcept = 0;
+};
+
+}  // namespace skua::internal

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io_driver/pool_backend.h"
+
+#include <cerrno>
+#include <exception>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+#include <utility>
+
+#include <liburing.h>
+
+#include "io_driver/driver.h"
+#include "io_driver/poller.h"
+#include "skua/blocking.h"
+#include "skua/internal/blocking_job.h"
+#include "skua/internal/check.h"
+
+namespace skua::internal {
+namespace {
+
+template <typename T>
+T* pointer_to(std::uint64_t address) noexcept {
+  return reinterpret_cast<T*>(address);
+}
+
+std::int32_t result_of(ssize_t result) noexcept {
+  return result < 0 ? -errno : static_cast<std::int32_t>(result);
+}
+
+// io_uring opens without waiting first, so that a FIFO opens without its other end. Afterwards the descriptor blocks,
+// if it was not asked to do otherwise.
+std::int32_t open_as_ring_does(const IoRequest& request) noexcept {
+  const auto* const path = pointer_to<const char>(request.addr);
+  const int flags = static_cast<int>(request.flags);
+  int fd = ::openat(request.fd, path, flags | O_NONBLOCK, request.len);
+  // A lease on the file has to be broken first, which takes its time.
+  if (fd < 0 && errno == EWOULDBLOCK) fd = ::openat(request.fd, path, flags, request.len);
+  if (fd >= 0 && (flags & (O_NONBLOCK | O_PATH)) == 0) {
+    const int status = ::fcntl(fd, F_GETFL);
+    if (status >= 0) ::fcntl(fd, F_SETFL, status & ~O_NONBLOCK);
+  }
+  return result_of(fd);
+}
+
+// The offset means nothing to a stream, as to io_uring.
+std::int32_t read_at_or_on(const IoRequest& request) noexcept {
+  auto* const buffer = pointer_to<void>(request.addr);
+  const ssize_t count =
+      ::pread(request.fd, buffer, request.len, static_cast<off_t>(request.offset));
+  if (count >= 0 || errno != ESPIPE) return result_of(count);
+  return result_of(::read(request.fd, buffer, request.len));
+}
+
+std::int32_t write_at_or_on(const IoRequest& request) noexcept {
+  const auto* const buffer = pointer_to<const void>(request.addr);
+  const ssize_t count =
+      ::pwrite(request.fd, buffer, request.len, static_cast<off_t>(request.offset));
+  if (count >= 0 || errno != ESPIPE) return result_of(count);
+  return result_of(::write(request.fd, buffer, request.len));
+}
+
+std::int32_t call_once(const IoRequest& request) noexcept {
+  switch (request.opcode) {
+    case IORING_OP_NOP:
+      return 0;
+    case IORING_OP_OPENAT:
+      return open_as_ring_does(request);
+    case IORING_OP_READ:
+      return read_at_or_on(request);
+    case IORING_OP_WRITE:
+      return write_at_or_on(request);
+    case IORING_OP_FSYNC:
+      return result_of((request.flags & IORING_FSYNC_DATASYNC) != 0 ? ::fdatasync(request.fd)
+                                                                    : ::fsync(request.fd));
+    case IORING_OP_CLOSE:
+      return result_of(::close(request.fd));
+    case IORING_OP_STATX:
+      return result_of(::syscall(__NR_statx, request.fd, pointer_to<const char>(request.addr),
+                                 request.flags, request.len, pointer_to<void>(request.offset)));
+    default:
+      return -ENOSYS;
+  }
+}
+
+// Without waiting, for a descriptor that epoll has called ready. -EAGAIN: somebody else was faster. -EOPNOTSUPP: this
+// kind of file can only be waited for in the call.
+std::int32_t call_without_waiting(const IoRequest& request) noexcept {
+  iovec buffer{pointer_to<void>(request.addr), request.len};
+  const auto call = [&](off_t offset) noexcept {
+    return request.opcode == IORING_OP_READ
+               ? ::preadv2(request.fd, &buffer, 1, offset, RWF_NOWAIT)
+               : ::pwritev2(request.fd, &buffer, 1, offset, RWF_NOWAIT);
+  };
+  ssize_t count = call(static_cast<off_t>(request.offset));
+  if (count < 0 && errno == ESPIPE) count = call(-1);
+  return result_of(count);
+}
+
+// IoOp::backend_word_ of an operation in the poller; without the flag it is a PoolCall*, or 0.
+constexpr std::uint64_t kPollingFlag = 1;
+constexpr std::uint64_t kCopiedFlag = 2;  // The descriptor is a copy, to be closed.
+constexpr unsigned kFdShift = 2;
+
+std::uint64_t polling_word(int fd, std::uint64_t copied) noexcept {
+  return static_cast<std::uint64_t>(fd) << kFdShift | copied | kPollingFlag;
+}
+
+int polled_fd(std::uint64_t word) noexcept { return static_cast<int>(word >> kFdShift); }
+
+std::uint32_t events_of(const IoRequest& request) noexcept {
+  return request.opcode == IORING_OP_READ ? EPOLLIN : EPOLLOUT;
+}
+
+}  // namespace
+
+std::int32_t call_blocking(const IoRequest& request) noexcept {
+  for (;;) {
+    const std::int32_t result = call_once(request);
+    // A signal: nothing was done. But a close that was interrupted has closed (close(2)).
+    if (result != -EINTR || request.opcode == IORING_OP_CLOSE) return result;
+  }
+}
+
+// One request on the pool. It ends in release(), however it ends: run, cancelled, or failed because the pool has no
+// thread. The pool's share of it goes by itself, the other one with pop().
+class PoolCall final : public BlockingJob {
+ public:
+  PoolCall(PoolBackend& backend, const IoRequest& request, IoOp* op) noexcept
+      : BlockingJob(&kVTable, kTable, kTraits, 0), backend_(backend), request_(request), op_(op) {
+    // Nobody joins it: complete() calls release().
+    join.store(kDetached, std::memory_order_relaxed);
+    abandoned = true;
+  }
+
+  PoolCall* next = nullptr;
+  IoOp* op() const noexcept { return op_; }
+  std::int32_t result() const noexcept { return result_; }
+
+ private:
+  static const JoinVTable kVTable;
+  static const BlockingJobTable kTable;
+  static constexpr BlockingJobTraits kTraits{
+      .job_class = static_cast<std::uint8_t>(BlockingClass::kFs.index())};
+
+  PoolBackend& backend_;
+  const IoRequest request_;
+  IoOp* const op_;
+  std::int32_t result_ = -ECANCELED;
+};
+
+const JoinVTable PoolCall::kVTable{
+    .release =
+        [](JoinState* state) noexcept {
+          auto* const call = static_cast<PoolCall*>(state);
+          call->backend_.call_done(call);  // *call may be gone.
+        },
+    .abort = [](JoinState* state) noexcept { static_cast<PoolCall*>(state)->cancel(); },
+};
+
+const BlockingJobTable PoolCall::kTable{
+    .invoke =
+        [](BlockingJob* job) noexcept {
+          auto* const call = static_cast<PoolCall*>(job);
+          call->result_ = call_blocking(call->request_);
+          return false;
+        },
+    .drop_closure = [](BlockingJob*) noexcept {},
+    .drop_result = [](BlockingJob*) noexcept {},
+    .store_exception =
+        [](BlockingJob* job, std::exception_ptr) noexcept {
+          static_cast<PoolCall*>(job)->result_ = -EAGAIN;  // No thread, and none to be had.
+        },
+    .destroy = [](BlockingJob* job) noexcept { delete static_cast<PoolCall*>(job); },
+    .source = [](BlockingJob*) noexcept -> const CancellationSource* { return nullptr; },
+};
+
+bool PoolBackend::push(const IoRequest& request, std::uint64_t user_data) noexcept {
+  if (request.opcode == IORING_OP_ASYNC_CANCEL) {
+    cancel(pointer_to<IoOp>(request.addr & ~kTagMask));
+    ready_.push_back({.user_data = user_data, .result = 0});  // The holder is the one who cancels.
+  } else {
+    start(request, user_data);
+  }
+  return true;
+}
+
+void PoolBackend::start(const IoRequest& request, std::uint64_t user_data) noexcept {
+  SKUA_CHECK((user_data & kTagMask) == kOpTag, user_data);
+  auto* const op = pointer_to<IoOp>(user_data);
+  const bool may_be_polled = request.opcode == IORING_OP_READ || request.opcode == IORING_OP_WRITE;
+  if (may_be_polled && start_polling(request, op)) return;
+  call_on_pool(request, op);
+}
+
+// --- On the pool --------------------------------------------------------------------------------
+
+void PoolBackend::call_on_pool(const IoRequest& request, IoOp* op) noexcept {
+  auto* const call = new PoolCall(*this, request, op);
+  op->backend_word_.store(reinterpret_cast<std::uint64_t>(call), std::memory_order_relaxed);
+  submit_job(require_blocking_pool("an operation on a file"), call);  // *op may be gone.
+}
+
+void PoolBackend::call_done(PoolCall* call) noexcept {
+  call->next = done_.load(std::memory_order_relaxed);
+  while (!done_.compare_exchange_weak(call->next, call, std::memory_order_release,
+                                      std::memory_order_relaxed)) {  // [POOL-DONE]
+  }
+  driver_->wake();  // *call may be gone.
+}
+
+bool PoolBackend::pop(Completion& completion) noexcept {
+  if (ready_.empty()) {
+    if (done_.load(std::memory_order_relaxed) == nullptr) return false;
+    PoolCall* call = done_.exchange(nullptr, std::memory_order_acquire);  // [POOL-DONE]
+    while (call != nullptr) {
+      PoolCall* const next = call->next;
+      // Newest first in the list, oldest first out.
+      ready_.push_front({.user_data = reinterpret_cast<std::uint64_t>(call->op()) | kOpTag,
+                         .result = call->result()});
+      call->op()->backend_word_.store(0, std::memory_order_relaxed);
+      call->unref();
+      call = next;
+    }
+  }
+  completion = ready_.front();
+  ready_.pop_front();
+  return true;
+}
+
+// --- In the poller ------------------------------------------------------------------------------
+
+// False: it is nothing that can be polled.
+bool PoolBackend::start_polling(const IoRequest& request, IoOp* op) noexcept {
+  const std::uint64_t data = reinterpret_cast<std::uint64_t>(op) | kOpEventTag;
+  // The holder may meet the event before add_once() has returned.
+  op->backend_word_.store(polling_word(request.fd, 0), std::memory_order_release);  // [OP-POLLED]
+  int result = poller_.add_once(request.fd, events_of(request), data);
+  if (result == -EEXIST) {
+    // Another operation waits for it: this one by a descriptor of its own.
+    const int copy = ::fcntl(request.fd, F_DUPFD_CLOEXEC, 0);
+    if (copy >= 0) {
+      op->backend_word_.store(polling_word(copy, kCopiedFlag),
+                              std::memory_order_release);  // [OP-POLLED]
+      result = poller_.add_once(copy, events_of(request), data);
+      if (result != 0) ::close(copy);
+    }
+  }
+  // EPERM: a file that is always ready. Whatever else keeps it from being polled, the pool can do it.
+  if (result != 0) op->backend_word_.store(0, std::memory_order_relaxed);
+  return result == 0;
+}
+
+void PoolBackend::stop_polling(IoOp* op) noexcept {
+  const std::uint64_t word = op->backend_word_.exchange(0, std::memory_order_relaxed);
+  poller_.remove(polled_fd(word));
+  if ((word & kCopiedFlag) != 0) ::close(polled_fd(word));
+}
+
+void PoolBackend::poll_fired(IoOp* op) noexcept {
+  const std::uint64_t word = op->backend_word_.load(std::memory_order_acquire);  // [OP-POLLED]
+  std::int32_t result = call_without_waiting(op->request_);
+  if (result == -EAGAIN || result == -EINTR) {
+    const std::uint64_t data = reinterpret_cast<std::uint64_t>(op) | kOpEventTag;
+    result = poller_.add_again(polled_fd(word), events_of(op->request_), data);
+    if (result == 0) return;
+  }
+  stop_polling(op);
+  if (result == -EOPNOTSUPP) {
+    call_on_pool(op->request_, op);
+    return;
+  }
+  ready_.push_back({.user_data = reinterpret_cast<std::uint64_t>(op) | kOpTag, .result = result});
+}
+
+// --- Both ---------------------------------------------------------------------------------------
+
+void PoolBackend::cancel(IoOp* op) noexcept {
+  // Relaxed: the holder's own, or handed over with the cancel.
+  const std::uint64_t word = op->backend_word_.load(std::memory_order_relaxed);
+  if ((word & kPollingFlag) != 0) {
+    stop_polling(op);
+    ready_.push_back(
+        {.user_data = reinterpret_cast<std::uint64_t>(op) | kOpTag, .result = -ECANCELED});
+  } else if (word != 0) {
+    // It ends in call_done(), now or when it has run.
+    reinterpret_cast<PoolCall*>(word)->cancel();
+  }
+}
+
+int PoolBackend::submit_and_wait(std::int64_t, std::int64_t) noexcept {
+  SKUA_CHECK(sleeps());
+  return -ENOSYS;
+}
+
+}  // namespace skua::internal

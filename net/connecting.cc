@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/connecting.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <string>
+#include <sys/socket.h>
+#include <utility>
+
+#include "io_driver/driver.h"
+#include "net/socket_options.h"
+#include "skua/status.h"
+#include "skua/time.h"
+
+namespace skua::internal {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kFullBacklogPauseMax{100};
+constexpr milliseconds kAcceptPauseMin{5};
+constexpr milliseconds kAcceptPauseMax{1000};
+
+// True for what befalls one connection that was never accepted; the next one may be fine (accept(2), "Error handling").
+bool is_of_the_connection(int error) noexcept {
+  switch (error) {
+    case ECONNABORTED:
+    case ENETDOWN:
+    case EPROTO:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH:
+    case EPERM:  // A firewall rule.
+    case EINTR:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool is_lack_of_resources(int error) noexcept {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+}  // namespace
+
+Task<absl::StatusOr<IoSource>> connect_stream(SocketAddress address, UniqueFd fd) {
+  const std::string what = "connect to " + address.to_string();
+  if (!fd) {
+    fd = UniqueFd(current_driver()->calls().socket(system_family(address), SOCK_STREAM));
+    if (!fd) co_return errno_to_status(errno, what);
+  }
+  IoSource source(fd.release());
+  milliseconds pause{1};
+  // Before the call: what happens from here on makes another word of it.
+  Readiness seen = source.readiness(Direction::kWrite);
+  for (;;) {
+    const int result = current_driver()->calls().connect(
+        source.fd(), address.system_address(), static_cast<socklen_t>(address.system_size()));
+    if (result == 0) co_return std::move(source);
+    const int error = errno;
+    if (error == EINPROGRESS || error == EINTR) break;
+    // A Unix socket whose backlog is full. Nothing tells when there is room again.
+    const bool backlog_is_full =
+        error == EAGAIN && address.family() == SocketAddress::Family::kUnix;
+    if (!backlog_is_full) co_return errno_to_status(error, what);
+    co_await sleep_for(pause);
+    pause = std::min(2 * pause, kFullBacklogPauseMax);
+  }
+  for (;;) {
+    if (const int error = co_await source.wait(Direction::kWrite, seen); error != 0) {
+      co_return errno_to_status(error, what);
+    }
+    seen = source.readiness(Direction::kWrite);
+    if (const int error = current_driver()->calls().socket_error(source.fd()); error != 0) {
+      co_return errno_to_status(error, what);
+    }
+    // An event too many: it may not be decided yet.
+    const absl::StatusOr<SocketAddress> peer = peer_address_of(source.fd());
+    if (peer.ok()) co_return std::move(source);
+    if (errno_of(peer.status()) != ENOTCONN) co_return peer.status();
+  }
+}
+
+Task<absl::StatusOr<IoSource>> accept_stream(IoSource* listener) {
+  milliseconds pause = kAcceptPauseMin;
+  for (;;) {
+    const Readiness seen = listener->readiness(Direction::kRead);
+    if (seen.ready()) {
+      const int fd = current_driver()->calls().accept(listener->fd());
+      if (fd >= 0) {
+        IoSource accepted(fd);
+        co_await BudgetAwaiter();
+        co_return std::move(accepted);
+      }
+      const int error = errno;
+      if (is_of_the_connection(error)) {
+        co_await BudgetAwaiter();
+        continue;
+      }
+      if (is_lack_of_resources(error)) {
+        // The connection stays in the backlog, and the listener ready.
+        co_await sleep_for(pause);
+        pause = std::min(2 * pause, kAcceptPauseMax);
+        continue;
+      }
+      if (error != EAGAIN) co_return errno_to_status(error, "accept");
+    }
+    const int error = co_await listener->wait(Direction::kRead, seen);
+    if (error != 0) co_return errno_to_status(error, "accept");
+  }
+}
+
+absl::StatusOr<IoSource> listen_at(const SocketAddress& address, UniqueFd fd, int backlog) {
+  if (::bind(fd.get(), static_cast<const sockaddr*>(address.system_address()),
+             static_cast<socklen_t>(address.system_size())) != 0) {
+    return errno_to_status(errno, "bind to " + address.to_string());
+  }
+  if (::listen(fd.get(), backlog) != 0) {
+    return errno_to_status(errno, "listen at " + address.to_string());
+  }
+  return IoSource(fd.release());
+}
+
+}  // namespace skua::internal

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "skua/net/udp_socket.h"
+
+#include <cerrno>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/unique_fd.h"
+#include "io_driver/driver.h"
+#include "net/socket_options.h"
+#include "skua/internal/check.h"
+#include "skua/status.h"
+
+namespace skua {
+
+using internal::BudgetAwaiter;
+using internal::Direction;
+using internal::errno_to_status;
+using internal::Readiness;
+
+absl::StatusOr<UdpSocket> UdpSocket::bind(SocketAddress address) {
+  SKUA_REQUIRE(address.is_ip(), address.family());
+  internal::UniqueFd fd(
+      ::socket(internal::system_family(address), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return errno_to_status(errno, "socket for " + address.to_string());
+  if (::bind(fd.get(), static_cast<const sockaddr*>(address.system_address()),
+             static_cast<socklen_t>(address.system_size())) != 0) {
+    return errno_to_status(errno, "bind to " + address.to_string());
+  }
+  return UdpSocket(internal::IoSource(fd.release()));
+}
+
+absl::Status UdpSocket::connect(SocketAddress peer) {
+  if (::connect(fd(), static_cast<const sockaddr*>(peer.system_address()),
+                static_cast<socklen_t>(peer.system_size())) == 0) {
+    return absl::OkStatus();
+  }
+  return errno_to_status(errno, "connect to " + peer.to_string());
+}
+
+Task<absl::Status> UdpSocket::send_to(std::span<const std::byte> data, SocketAddress to) {
+  SKUA_REQUIRE(fd() >= 0, fd());
+  SKUA_REQUIRE(to.is_ip(), to.family());
+  return send_datagram(data, to);
+}
+
+Task<absl::Status> UdpSocket::send(std::span<const std::byte> data) {
+  SKUA_REQUIRE(fd() >= 0, fd());
+  return send_datagram(data, SocketAddress());
+}
+
+Task<absl::Status> UdpSocket::send_datagram(std::span<const std::byte> data, SocketAddress to) {
+  for (;;) {
+    const Readiness seen = source_.readiness(Direction::kWrite);
+    if (seen.ready()) {
+      iovec part{const_cast<std::byte*>(data.data()), data.size()};
+      msghdr message{};
+      message.msg_iov = &part;
+      message.msg_iovlen = 1;
+      if (to.is_ip()) {
+        message.msg_name = const_cast<void*>(to.system_address());
+        message.msg_namelen = static_cast<socklen_t>(to.system_size());
+      }
+      const ssize_t count =
+          internal::current_driver()->calls().sendmsg(fd(), &message, MSG_NOSIGNAL);
+      const int error = count < 0 ? errno : 0;
+      if (error == 0) {
+        co_await BudgetAwaiter();
+        co_return absl::OkStatus();
+      }
+      if (error == EINTR) continue;
+      if (error != EAGAIN) co_return errno_to_status(error, "sendmsg");
+    }
+    const int error = co_await source_.wait(Direction::kWrite, seen);
+    if (error != 0) co_return errno_to_status(error, "sendmsg");
+  }
+}
+
+Task<absl::StatusOr<Datagram>> UdpSocket::receive_from(std::span<std::byte> buffer) {
+  SKUA_REQUIRE(fd() >= 0, fd());
+  return receive_datagram(buffer);
+}
+
+Task<absl::StatusOr<Datagram>> UdpSocket::receive_datagram(std::span<std::byte> buffer) {
+  for (;;) {
+    const Readiness seen = source_.readiness(Direction::kRead);
+    if (seen.ready()) {
+      sockaddr_storage from{};
+      iovec part{buffer.data(), buffer.size()};
+      msghdr message{};
+      message.msg_name = &from;
+      message.msg_namelen = sizeof(from);
+      message.msg_iov = &part;
+      message.msg_iovlen = 1;
+      const ssize_t count = internal::current_driver()->calls().recvmsg(fd(), &message, 0);
+      const int error = count < 0 ? errno : 0;
+      if (error == 0) {
+        Datagram datagram;
+        datagram.size = static_cast<std::size_t>(count);
+        datagram.from = SocketAddress::from_system(&from, message.msg_namelen);
+        datagram.truncated = (message.msg_flags & MSG_TRUNC) != 0;
+        co_await BudgetAwaiter();
+        co_return datagram;
+      }
+      if (error == EINTR) continue;
+      if (error != EAGAIN) co_return errno_to_status(error, "recvmsg");
+    }
+    const int error = co_await source_.wait(Direction::kRead, seen);
+    if (error != 0) co_return errno_to_status(error, "recvmsg");
+  }
+}
+
+absl::StatusOr<SocketAddress> UdpSocket::local_address() const {
+  return internal::local_address_of(fd());
+}
+
+absl::StatusOr<SocketAddress> UdpSocket::peer_address() const {
+  return internal::peer_address_of(fd());
+}
+
+absl::Status UdpSocket::set_broadcast(bool on) {
+  return internal::set_option(fd(), SOL_SOCKET, SO_BROADCAST, on ? 1 : 0, "SO_BROADCAST");
+}
+
+absl::Status UdpSocket::set_send_buffer_size(int bytes) {
+  return internal::set_option(fd(), SOL_SOCKET, SO_SNDBUF, bytes, "SO_SNDBUF");
+}
+
+absl::Status UdpSocket::set_receive_buffer_size(int bytes) {
+  return internal::set_option(fd(), SOL_SOCKET, SO_RCVBUF, bytes, "SO_RCVBUF");
+}
+
+}  // namespace skua
