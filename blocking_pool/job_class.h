@@ -22,8 +22,8 @@
 
 namespace skua::internal {
 
-// The queue is a list of queues, one for each thread that ever submitted. A reader leaves one that has more after so many
-// jobs, so that no submitter waits long behind another one that never ends.
+// The queue is a list of queues, one for each thread that ever submitted. A reader leaves one that has more after so
+// many jobs, so that no submitter waits long behind another one that never ends.
 struct JobQueueTraits : moodycamel::ConcurrentQueueDefaultTraits {
   static constexpr std::uint32_t EXPLICIT_CONSUMER_CONSUMPTION_QUOTA_BEFORE_ROTATE = 16;
 };

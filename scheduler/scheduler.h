@@ -247,10 +247,10 @@ class Scheduler {
   }
 
   // A tree that has paused goes on from the ring, so its forks need no turn: it would start one more strand of the tree
-  // each time, and none of them ends before the tree does.
+  // each time, and none of them ends before the tree does. But the oldest fork may be another tree's.
   static bool are_forks_due(const LocalQueues& self) noexcept {
     const std::uint32_t tick = self.tick.load(std::memory_order_relaxed);
-    return is_forks_turn(tick) && (tick - self.last_pause >= 16 || is_oldest_forks_turn(tick));
+    return is_forks_turn(tick) && (tick - self.last_pause >= 16 || tick % 65'536 == 9);
   }
 
   // To the end of the worker's own queue for it.

@@ -11,8 +11,8 @@
 //
 // A job may block as long as it likes, on anything but one: a job that waits, by means of its own, for another job
 // needs a thread for each of the two. If all threads wait like that, none is left for the jobs that they wait for, and
-// they wait for ever. skua::blocking_join() waits without that danger for a job of the same class, and runs it in place.
-// Where all threads wait inside blocking_join() or Runtime::block_on(), and jobs are left, the runtime says so
+// they wait for ever. skua::blocking_join() waits without that danger for a job of the same class, and runs it in
+// place. Where all threads wait inside blocking_join() or Runtime::block_on(), and jobs are left, the runtime says so
 // (RuntimeOptions::on_blocking_stall); it cannot see a job that waits for a latch or a future.
 //
 // A task that blocks by itself, without spawn_blocking(), holds up its worker: its queues are stolen by the others, but
@@ -94,8 +94,8 @@ struct BlockingClassOptions {
 // What becomes of a job that has not begun when the runtime shuts down.
 enum class AtShutdown : std::uint8_t {
   kCancel,
-  // It runs, and the shutdown waits for it: for what must not be lost, as a write that was promised. It also runs if the
-  // task that awaits it is aborted before it has begun; only the abort of its own handle cancels it.
+  // It runs, and the shutdown waits for it: for what must not be lost, as a write that was promised. It also runs if
+  // the task that awaits it is aborted before it has begun; only the abort of its own handle cancels it.
   kRun,
 };
 

@@ -305,8 +305,8 @@ bool blocking_class_overloaded(const BlockingPool& pool, int job_class) noexcept
 // this thread is, or nullptr.
 Level inherited_level(const WorkerCore* worker) noexcept;
 
-// Waits on this thread for the end of what `join` stands for, a job or a task. The thread that has the handle. Runs a job
-// that has not begun, if the one that runs here is of the same pool and class. Not on a worker.
+// Waits on this thread for the end of what `join` stands for, a job or a task. The thread that has the handle. Runs a
+// job that has not begun, if the one that runs here is of the same pool and class. Not on a worker.
 void wait_for_join(JoinState* join) noexcept;
 
 // Tells the pool, if this thread is one of its, that the job which runs here waits for others meanwhile.
