@@ -155,10 +155,11 @@ class RunQueue {
   // A task that has waited for long is in no cache: it is fetched while the one before it runs. Whatever stands in the
   // slot: an address that is no task's does no harm.
   SKUA_ALWAYS_INLINE static void prefetch(const TaskHeader* task) noexcept {
-    const auto* const bytes = reinterpret_cast<const char*>(task);
-    __builtin_prefetch(bytes);
-    __builtin_prefetch(bytes + 64);
-    __builtin_prefetch(bytes + 128);
+    const auto address =
+        reinterpret_cast<std::uintptr_t>(task);  // It may be null: no arithmetic on pointers.
+    __builtin_prefetch(reinterpret_cast<const void*>(address));
+    __builtin_prefetch(reinterpret_cast<const void*>(address + 64));
+    __builtin_prefetch(reinterpret_cast<const void*>(address + 128));
   }
 
   SKUA_ALWAYS_INLINE void append(TaskHeader* task, std::uint32_t tail) noexcept {
