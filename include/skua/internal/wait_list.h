@@ -44,8 +44,9 @@ class ListedWaiter : public Waiter {
   friend class WakeList;
 
   bool linked_ = false;
-  ListedWaiter* prev_ = nullptr;
-  ListedWaiter* next_ = nullptr;
+  // Written when it is put into a list, and not before: most awaiters never are.
+  ListedWaiter* prev_;
+  ListedWaiter* next_;
 };
 
 // Under the lock of the primitive that it belongs to, all of it.
