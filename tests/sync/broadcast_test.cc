@@ -249,7 +249,8 @@ TEST_F(BroadcastTest, ReceivedAndMissedAddUpBetweenThreads) {
 
 Task<> follow(WatchReceiver<std::string> rx, std::vector<std::string>* seen) {
   while (co_await rx.changed()) {
-    seen->push_back(rx.get());
+    std::string value = rx.get();  // GCC 12 needs a local variable: docs/compilers.md.
+    seen->push_back(std::move(value));
   }
   seen->push_back("end");
 }
