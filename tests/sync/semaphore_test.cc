@@ -192,6 +192,7 @@ TEST_F(SemaphoreTest, AnAwaiterThatWasHandedAPermitAndNeverResumedGivesItBack) {
   Semaphore semaphore(0);
   TaskHeader header(internal::TaskKind::kRoot);
   header.executor = &executor_;
+  header.worker = &executor_.enter(0);
   const auto frame = acquire_once(&semaphore).release_handle();  // A handle to wait with.
   frame.promise().task = &header;
   {

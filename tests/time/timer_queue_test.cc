@@ -32,9 +32,10 @@ using test::ManualExecutor;
 
 // A sleeping task without a coroutine: suspended by hand, never resumed.
 struct Sleeper : Waiter {
-  Sleeper(Executor* executor, TimerQueue* timer_queue, std::int64_t deadline_ns)
+  Sleeper(ManualExecutor* executor, TimerQueue* timer_queue, std::int64_t deadline_ns)
       : Waiter(&cancel_sleep), queue(timer_queue), header(TaskKind::kRoot), node(deadline_ns) {
     header.executor = executor;
+    header.worker = &executor->worker(0);
     node.task = &header;
   }
 
