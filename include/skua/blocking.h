@@ -11,9 +11,9 @@
 //
 // A job may block as long as it likes, on anything but one: a job that waits, by means of its own, for another job
 // needs a thread for each of the two. If all threads wait like that, none is left for the jobs that they wait for, and
-// they wait for ever. skua::blocking_join() waits without that danger for a job of the same class, and runs it in
-// place. Where all threads wait inside blocking_join() or Runtime::block_on(), and jobs are left, the runtime says so
-// (RuntimeOptions::on_blocking_stall); it cannot see a job that waits for a latch or a future.
+// they wait for ever. skua::blocking_join() waits without that danger for a job of the same class, which it runs in
+// place if that has not begun. Where all threads wait inside blocking_join() or Runtime::block_on(), and jobs are left,
+// the runtime says so (RuntimeOptions::on_blocking_stall); it cannot see a job that waits for a latch or a future.
 //
 // A task that blocks by itself, without spawn_blocking(), holds up its worker: its queues are stolen by the others, but
 // on kCurrentThread there are no others, and everything stands still until it goes on.
@@ -306,7 +306,8 @@ inline internal::ReserveAwaiter reserve_blocking(BlockingClass pool_class = {}) 
 }
 
 // Waits for a job or a task on this thread: for blocking jobs, and threads that run no tasks. A job that has not begun
-// and is of the same class as the one that waits is run here and now.
+// and is of the same class as the one that waits is run here and now. On kCurrentThread a task goes on only while a
+// thread is in Runtime::block_on().
 //
 // Returns: what it returned.
 // Errors: rethrows what it threw; throws TaskCancelled if it was aborted.
