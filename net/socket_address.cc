@@ -179,9 +179,16 @@ std::string SocketAddress::to_string() const {
       sockaddr_in6 address{};
       std::memcpy(&address, bytes_.data(), sizeof(address));
       ::inet_ntop(AF_INET6, &address.sin6_addr, text.data(), text.size());
-      std::string result = "[" + std::string(text.data());
-      if (address.sin6_scope_id != 0) result += "%" + std::to_string(address.sin6_scope_id);
-      return result + "]:" + std::to_string(port());
+      // Appended, not added: GCC 12 warns of `"text" + std::string` (gcc.gnu.org/PR105651).
+      std::string result(1, '[');
+      result += text.data();
+      if (address.sin6_scope_id != 0) {
+        result += '%';
+        result += std::to_string(address.sin6_scope_id);
+      }
+      result += "]:";
+      result += std::to_string(port());
+      return result;
     }
     case Family::kUnix:
       return std::string(kUnixPrefix) + (is_abstract() ? "@" : "") + std::string(unix_name());

@@ -131,25 +131,28 @@ absl::StatusOr<std::unique_ptr<Runtime::Impl>> Runtime::Impl::create(RuntimeOpti
   }
   // Made after the workers, which reach it through this.
   auto impl_of_thread = std::make_shared<Impl*>(nullptr);
-  absl::StatusOr<std::unique_ptr<internal::WorkerSet>> workers = internal::WorkerSet::create(
-      {.workers = options.worker_threads,
-       .policy = queue_policy(options),
-       .global_queue_interval = options.global_queue_interval,
-       .event_interval = options.event_interval,
-       .eager_handover = options.driver_handover == DriverHandover::kEager,
-       .driver = {.ring_entries = options.ring_entries, .backend = options.io_backend},
-       .thread_name = options.thread_name,
-       .cpus = multi && options.pin_workers ? internal::usable_cpu_list() : std::vector<int>(),
-       .on_thread = [impl_of_thread, multi](bool begins) {
-         Impl* const self = *impl_of_thread;
-         if (multi) {
-           internal::set_current_blocking_pool(begins ? &self->pool : nullptr);
-         } else if (begins) {
-           self->outer_pool = internal::set_current_blocking_pool(&self->pool);
-         } else {
-           internal::set_current_blocking_pool(self->outer_pool);
-         }
-       }});
+  internal::WorkerSetOptions set_options;
+  set_options.workers = options.worker_threads;
+  set_options.policy = queue_policy(options);
+  set_options.global_queue_interval = options.global_queue_interval;
+  set_options.event_interval = options.event_interval;
+  set_options.eager_handover = options.driver_handover == DriverHandover::kEager;
+  set_options.driver.ring_entries = options.ring_entries;
+  set_options.driver.backend = options.io_backend;
+  set_options.thread_name = options.thread_name;
+  if (multi && options.pin_workers) set_options.cpus = internal::usable_cpu_list();
+  set_options.on_thread = [impl_of_thread, multi](bool begins) {
+    Impl* const self = *impl_of_thread;
+    if (multi) {
+      internal::set_current_blocking_pool(begins ? &self->pool : nullptr);
+    } else if (begins) {
+      self->outer_pool = internal::set_current_blocking_pool(&self->pool);
+    } else {
+      internal::set_current_blocking_pool(self->outer_pool);
+    }
+  };
+  absl::StatusOr<std::unique_ptr<internal::WorkerSet>> workers =
+      internal::WorkerSet::create(std::move(set_options));
   if (!workers.ok()) return workers.status();
   internal::Executor* const executor = workers->get();
   internal::BlockingPoolOptions pool_options;
