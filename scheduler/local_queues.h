@@ -81,6 +81,12 @@ struct alignas(kCacheLine) LocalQueues {
     core->own_level = kNormalLevel;
   }
 
+  // A run goes on after others have come between: whoever calls restores its levels and the place of its forks.
+  void resume_run() noexcept {
+    end_runs();
+    busy = ~std::uint32_t{0};
+  }
+
   static constexpr Level kNoLevel = kLevels;
 
  private:

@@ -182,6 +182,7 @@ bool Scheduler::is_plain_after_all(LocalQueues& self) noexcept {
   const int to_injector = ticks_until(self.injector_tick, tick);
   if (to_injector <= 0 || !self.forks[kNormalLevel].looks_empty() ||
       injectors_[kLowLevel].size_hint() != 0) {
+    self.plain_ticks = 0;  // Asked again in the next tick, and each, while that lasts.
     return false;
   }
   self.plain_ticks = std::min(ticks_to_turn(tick), to_injector);
@@ -259,7 +260,7 @@ Found Scheduler::from_peers_forks(LocalQueues& self, int start, Level level) noe
 
 bool Scheduler::may_go_on(LocalQueues& self) noexcept {
   self.last_pause = self.count_tick();
-  --self.plain_ticks;
+  self.plain_ticks = 0;  // The next look computes it anew.
   if (self.slot.filled() || self.inbox.maybe()) return false;
   for (Level level = 0; level < kLevels; ++level) {
     if (!self.rings[level].empty() || !self.homed[level].empty() ||

@@ -101,6 +101,7 @@ bool Worker::lend() noexcept {
   if (stand_in == nullptr) return false;
   WorkerCounters::add(queues_.counters.lends);
   lending_.lend();
+  context->spawn_level = own_level;
   leave();
   set_.stand_ins_.assign(*stand_in, *this);
   return true;
@@ -112,6 +113,12 @@ void Worker::claim_lent() noexcept {
   want();
   await_claim(claim);
   enter();
+  context->spawn_level = kNormalLevel;
+  // The stand-in's last run is not the one that goes on here: the loan puts this one's levels back, and what this one
+  // leaves behind may be in any queue, whatever the stand-in has found empty.
+  queues_.resume_run();
+  // The stand-in may have given the worker up out of its sleep.
+  if (has_slept_) leave_sleep();
 }
 
 void Worker::want() noexcept {

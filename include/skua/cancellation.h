@@ -81,7 +81,7 @@ class CancellationState : private CancellationNode {  // In the list of its pare
 
   void ref() noexcept {
     references_.fetch_add(1, std::memory_order_relaxed);
-  }                       // The caller has one.
+  }  // The caller has one.
   void unref() noexcept;  // *this may be gone.
 
   bool is_cancelled() const noexcept { return cancelled_.load(std::memory_order_acquire); }

@@ -162,7 +162,10 @@ TEST_F(ProgramTest, AMistakeInTheCommandLineIsNamed) {
 TEST(MeasureTest, WorkCostsTimeAndMemory) {
   const Usage used = measure([] {
     const std::vector<char> bytes(std::size_t{64} << 20, 'x');
-    asm volatile("" : : "g"(bytes.data()) : "memory");  // Else Clang 19 elides the allocation at -O3.
+    asm volatile(""
+                 :
+                 : "g"(bytes.data())
+                 : "memory");  // Else Clang 19 elides the allocation at -O3.
     EXPECT_EQ(bytes.back(), 'x');
   });
   EXPECT_GT(used.wall_s, 0);

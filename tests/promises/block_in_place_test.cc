@@ -113,6 +113,71 @@ TEST_P(BlockInPlaceTest, TheTaskKeepsItsPriority) {
       [](JoinHandle<void> handle) -> Task<> { co_await std::move(handle); }(std::move(task)));
 }
 
+TEST_P(BlockInPlaceTest, ItsPriorityDoesNotStayBehind) {
+  auto task = runtime().spawn(
+      []() -> Task<Priority> {
+        // Keeps the stand-in busy, so that its last run is one of a kNormal task, as is the next run here.
+        std::latch other(1);
+        std::atomic<bool> stop{false};
+        JoinHandle<void> busy = spawn(
+            [](std::latch* begun, std::atomic<bool>* end) -> Task<> {
+              begun->count_down();
+              while (!end->load()) co_await yield_now();
+            }(&other, &stop),
+            {.priority = Priority::kNormal});
+        block_in_place([&] { other.wait(); });
+        JoinHandle<Priority> next =
+            spawn([]() -> Task<Priority> { co_return this_task::priority(); }(),
+                  {.priority = Priority::kNormal});
+        const Priority priority = co_await std::move(next);
+        stop.store(true);
+        co_await std::move(busy);
+        co_return priority;
+      }(),
+      {.priority = Priority::kHigh});
+  EXPECT_EQ(runtime().block_on([](JoinHandle<Priority> handle) -> Task<Priority> {
+    co_return co_await std::move(handle);
+  }(std::move(task))),
+            Priority::kNormal);
+}
+
+TEST_P(BlockInPlaceTest, WhatIsSpawnedWithinInheritsThePriority) {
+  auto task = runtime().spawn(
+      []() -> Task<Priority> {
+        JoinHandle<Priority> within = block_in_place(
+            [] { return spawn([]() -> Task<Priority> { co_return this_task::priority(); }()); });
+        co_return co_await std::move(within);
+      }(),
+      {.priority = Priority::kLow});
+  EXPECT_EQ(runtime().block_on([](JoinHandle<Priority> handle) -> Task<Priority> {
+    co_return co_await std::move(handle);
+  }(std::move(task))),
+            Priority::kLow);
+}
+
+// The stand-in leaves empty queues behind, and knows that they are. What the task forks next must be seen there.
+TEST_P(BlockInPlaceTest, WhatItForksAfterwardsIsFound) {
+  runtime().block_on([]() -> Task<> {
+    for (int i = 0; i < 20; ++i) {
+      std::latch other(1);
+      spawn(count_down(&other));
+      block_in_place([&] { other.wait(); });
+      Semaphore second_has_run(0);
+      const auto child = [](Semaphore* semaphore, std::size_t k) -> Task<std::size_t> {
+        if (k == 0) {
+          (co_await semaphore->acquire()).forget();
+        } else {
+          semaphore->add_permits(1);
+        }
+        co_return k;
+      };
+      const auto parts =
+          co_await when_all_n<2>([&](std::size_t k) { return child(&second_has_run, k); });
+      EXPECT_EQ(parts[0] + parts[1], 1u);
+    }
+  }());
+}
+
 TEST_P(BlockInPlaceTest, GivesWhatTheFunctionGives) {
   runtime().block_on([]() -> Task<> {
     int variable = 1;

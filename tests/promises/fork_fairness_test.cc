@@ -79,7 +79,8 @@ TEST(ForkFairnessTest, SoDoesAForkOfATaskThatStaysOnItsWorker) {
   Court court;
   run(fork_at_home(&court), {.flavor = Flavor::kCurrentThread});
   EXPECT_GE(court.ticks_before_second_child, 0);
-  EXPECT_LE(court.ticks_before_second_child, 2 * kTicksMax);  // The ring and the homed tasks take turns.
+  EXPECT_LE(court.ticks_before_second_child,
+            2 * kTicksMax);  // The ring and the homed tasks take turns.
 }
 
 }  // namespace

@@ -99,6 +99,22 @@ TEST_P(StuckWorkerTest, TimersGoOnThoughItWasTheOneInTheDriver) {
   }
 }
 
+// A task that has blocked in place goes on in a worker that was asleep, and may get stuck there.
+TEST_P(StuckWorkerTest, SomebodyWatchesATaskThatComesBackFromBlockingInPlace) {
+  Runtime runtime(options());
+  for (int round = 0; round < 5; ++round) {
+    runtime.block_on([]() -> Task<> {
+      std::binary_semaphore nobody(0);
+      // Long enough for all workers to fall asleep, and for the watch to end.
+      block_in_place([&] { return nobody.try_acquire_for(30ms); });
+      std::binary_semaphore done(0);
+      JoinHandle<void> child = spawn(release(&done));
+      done.acquire();
+      co_await std::move(child);
+    }());
+  }
+}
+
 // The same for an operation of the kernel.
 TEST_P(StuckWorkerTest, FilesGoOnThoughItWasTheOneInTheDriver) {
   Runtime runtime(options());

@@ -122,6 +122,24 @@ TEST(SchedulerTest, TheSlotComesFirstThenTheRingInItsOrderThenTheInjector) {
   EXPECT_EQ(next(scheduler, 0), kNothing);
 }
 
+// A countdown that went on below zero would overflow one day, and look at kNormal alone for 2^31 ticks.
+TEST(SchedulerTest, TheCountdownToAnOwedTickStopsWhileEveryTickHasToLook) {
+  Scheduler scheduler({.workers = 1});
+  Tasks tasks;
+  for (int tick = 0; tick < 1000; ++tick) {
+    EXPECT_EQ(push_injector(scheduler, tasks.make(kLowLevel)), kNobody);
+    into_ring(scheduler, 0, tasks, 1);
+    EXPECT_NE(next(scheduler, 0), kNothing);
+    EXPECT_GE(scheduler.queues(0).plain_ticks, -1);
+    EXPECT_LE(scheduler.queues(0).plain_ticks, 32);
+  }
+  Scheduler pausing({.workers = 1});
+  for (int tick = 0; tick < 100; ++tick) {
+    EXPECT_TRUE(pausing.may_go_on(pausing.queues(0)));
+    EXPECT_GE(pausing.queues(0).plain_ticks, -1);
+  }
+}
+
 TEST(SchedulerTest, NextTakesNothingFromAPeer) {
   Scheduler scheduler({.workers = 2});
   Tasks tasks;
