@@ -18,11 +18,14 @@ struct Context {
   bool killing = false;              // The frames of an aborted task are being destroyed.
   Level spawn_level = kNormalLevel;  // What is spawned here inherits, while no task runs.
 
-  // Resumes `handle`, then whatever it leaves to the trampoline.
-  void resume(std::coroutine_handle<> handle) {
-    handle.resume();
+  // Resumes `handle`, a part of a task, on `worker`, which this thread is; then whatever it leaves to the trampoline.
+  void resume([[maybe_unused]] WorkerCore& worker, std::coroutine_handle<> handle) {
 #if SKUA_TRAMPOLINE
+    worker.stack_limit = stack_position() - kTransferStackMax;
+    handle.resume();
     while (next) std::exchange(next, nullptr).resume();
+#else
+    handle.resume();
 #endif
   }
 };

@@ -32,8 +32,8 @@ std::coroutine_handle<> ForkRecord::child_killed(WorkerCore& worker,
                                                  std::uintptr_t parent) noexcept {
   any_killed_.store(true, std::memory_order_relaxed);  // Published by [FORK].
   // Off path even if the record lies on top of this worker's deque: whoever takes it from there counts as a thief.
-  if ((parent & PromiseBase::kForkedTag) != 0) return transfer_to(ended_off_path(worker));
-  return transfer_to(last_done_after_steals(worker));
+  if ((parent & PromiseBase::kForkedTag) != 0) return transfer_to(ended_off_path(worker), worker);
+  return transfer_to(last_done_after_steals(worker), worker);
 }
 
 // As if the child that is not started were the last, and had been killed.
@@ -76,7 +76,7 @@ TaskHeader* ForkRecord::take(WorkerCore& worker) noexcept {
 // The run has lasted long enough: what comes next waits for its turn like everything else.
 std::coroutine_handle<> ForkRecord::pause(WorkerCore& worker) noexcept {
   worker.budget = kRunBudget;
-  if (worker.executor->may_go_on(worker)) return transfer_to(advance(worker));
+  if (worker.executor->may_go_on(worker)) return transfer_to(advance(worker), worker);
   if (TaskHeader* const task = advance_later(worker)) {
     task->root->executor->schedule_yielded(task);  // *task may be gone.
   }

@@ -351,7 +351,7 @@ void TaskHeader::run() noexcept {
     run_aborted();
     return;
   }
-  worker->context->resume(resume);
+  worker->context->resume(*worker, resume);
 }
 
 void TaskHeader::run_draining() noexcept {
@@ -365,7 +365,7 @@ void TaskHeader::run_aborted() noexcept {
     kill();
   } else {
     // What it waited for was there already: the result wins, and the next suspension ends the task.
-    worker->context->resume(resume);
+    worker->context->resume(*worker, resume);
   }
 }
 
@@ -391,7 +391,7 @@ void TaskHeader::kill() noexcept {
   if (enrolled) leave_root();
   frame->handle().destroy();
   context.killing = false;
-  context.resume(ForkRecord::of(parent)->child_killed(*core, parent));
+  context.resume(*core, ForkRecord::of(parent)->child_killed(*core, parent));
 }
 
 }  // namespace skua::internal

@@ -166,7 +166,7 @@ SKUA_ALWAYS_INLINE void Worker::run(const Found& found, bool draining) noexcept 
   if (SKUA_UNLIKELY(timed || draining || task->is_aborted())) {
     run_specially(task, timed, draining);
   } else {
-    context->resume(task->resume);
+    context->resume(*this, task->resume);
   }
   // *task may be gone.
 }

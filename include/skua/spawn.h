@@ -133,6 +133,7 @@ class WorkerLoan {
     level_ = worker_->level;
     own_level_ = worker_->own_level;
     forks_ = worker_->forks;
+    stack_limit_ = worker_->stack_limit;
     if (!lend_worker(*worker_)) worker_ = nullptr;
   }
   ~WorkerLoan() {
@@ -142,6 +143,7 @@ class WorkerLoan {
     worker_->level = level_;
     worker_->own_level = own_level_;
     worker_->forks = forks_;
+    worker_->stack_limit = stack_limit_;
   }
   WorkerLoan(const WorkerLoan&) = delete;
   WorkerLoan& operator=(const WorkerLoan&) = delete;
@@ -153,6 +155,7 @@ class WorkerLoan {
   Level level_ = kNormalLevel;
   Level own_level_ = kNormalLevel;
   ForkDeque* forks_ = nullptr;
+  std::uintptr_t stack_limit_ = 0;
 };
 
 }  // namespace internal

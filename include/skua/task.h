@@ -106,7 +106,7 @@ class [[nodiscard]] TaskAwaiter {
         static_cast<PromiseBase*>(std::addressof(parent.promise())));
     child.task = parent.promise().task;
     child.out = &result_;
-    return transfer_to(std::exchange(child_, nullptr));
+    return transfer_to(std::exchange(child_, nullptr), *child.task->worker);
   }
 
   T await_resume() { return result_.take(); }

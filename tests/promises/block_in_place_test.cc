@@ -178,6 +178,19 @@ TEST_P(BlockInPlaceTest, WhatItForksAfterwardsIsFound) {
   }());
 }
 
+// Where transfers are no tail calls the run must know its own stack again, and not the stand-in's.
+TEST_P(BlockInPlaceTest, AMillionAwaitsAfterwardsTakeNoMoreStackThanBefore) {
+  EXPECT_EQ(runtime().block_on([]() -> Task<int> {
+    std::latch other(1);
+    spawn(count_down(&other));
+    block_in_place([&] { other.wait(); });
+    int sum = 0;
+    for (int i = 0; i < 1'000'000; ++i) sum += co_await []() -> Task<int> { co_return 1; }();
+    co_return sum;
+  }()),
+            1'000'000);
+}
+
 TEST_P(BlockInPlaceTest, GivesWhatTheFunctionGives) {
   runtime().block_on([]() -> Task<> {
     int variable = 1;

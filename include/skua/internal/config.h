@@ -49,8 +49,9 @@
 //
 // Clang tail-calls a symmetric transfer at every optimization level. GCC does so only with
 // -foptimize-sibling-calls (gcc.gnu.org/PR100897): not at -O0, -Og, -O1, nor under ASan or TSan,
-// and no macro tells those levels apart. So under GCC the next coroutine is left for the run loop,
-// which resumes it from an empty stack: a trampoline.
+// and no macro tells those levels apart. So under GCC each transfer looks how much of the stack the
+// run has taken. With tail calls that is nothing. Without, it grows, and from a limit on the next
+// coroutine is left for the run loop, which resumes it from an empty stack: a trampoline.
 #if defined(__GNUC__) && !defined(__clang__)
 #define SKUA_TRAMPOLINE 1
 #else

@@ -9,12 +9,12 @@
 #include <string_view>
 
 #include "skua/internal/config.h"
+#include "skua/internal/worker_core.h"
 
 namespace skua::internal {
 
 class TaskHeader;
 struct JoinState;
-struct WorkerCore;
 
 class Executor {
  public:
@@ -60,6 +60,22 @@ void set_runs_tasks(bool runs) noexcept;
 // The process ends with `operation` named if this thread runs tasks.
 void require_may_block(const char* operation) noexcept;
 
+#if SKUA_TRAMPOLINE
+// How much of its thread's stack a run may take for transfers that are no tail calls.
+inline constexpr std::uintptr_t kTransferStackMax = 16 * 1024;
+
+// Where the stack of the calling function ends, or a bit above.
+SKUA_ALWAYS_INLINE std::uintptr_t stack_position() noexcept {
+#if defined(__x86_64__)
+  std::uintptr_t position;
+  asm("mov %%rsp, %0" : "=r"(position));
+  return position;
+#else
+  return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+#endif
+}
+#endif
+
 // Leaves `next` to the run loop of this thread. See SKUA_TRAMPOLINE.
 void set_trampoline(std::coroutine_handle<> next) noexcept;
 
@@ -71,6 +87,15 @@ SKUA_ALWAYS_INLINE std::coroutine_handle<> transfer_to(std::coroutine_handle<> n
 #else
   return next;
 #endif
+}
+
+// The same in a task that runs on `worker`: without the run loop, as long as that takes no stack, or not much of it.
+SKUA_ALWAYS_INLINE std::coroutine_handle<> transfer_to(
+    std::coroutine_handle<> next, [[maybe_unused]] const WorkerCore& worker) noexcept {
+#if SKUA_TRAMPOLINE
+  if (SKUA_UNLIKELY(stack_position() < worker.stack_limit)) return transfer_to(next);
+#endif
+  return next;
 }
 
 }  // namespace skua::internal

@@ -33,7 +33,7 @@ struct FinalAwaiter {
     }
     finished.destroy();  // *this is gone, and so are the coroutine's parameters.
     if (SKUA_LIKELY(parent != 0)) {
-      return transfer_to(reinterpret_cast<PromiseBase*>(parent)->handle());
+      return transfer_to(reinterpret_cast<PromiseBase*>(parent)->handle(), *task->worker);
     }
     finish_root(task);
     return std::noop_coroutine();

@@ -58,10 +58,11 @@ class ForkRecord {
   // A child has ended; `parent` as in its promise. Returns what to run next. The worker that ran it; *this may be gone.
   SKUA_ALWAYS_INLINE std::coroutine_handle<> child_done(WorkerCore& worker,
                                                         std::uintptr_t parent) noexcept {
-    if ((parent & PromiseBase::kForkedTag) == 0) return transfer_to(last_done(worker));
-    if (SKUA_UNLIKELY(!worker.forks->pop_if(this))) return transfer_to(ended_off_path(worker));
+    if ((parent & PromiseBase::kForkedTag) == 0) return transfer_to(last_done(worker), worker);
+    if (SKUA_UNLIKELY(!worker.forks->pop_if(this)))
+      return transfer_to(ended_off_path(worker), worker);
     if (SKUA_UNLIKELY(--worker.budget <= 0)) return pause(worker);
-    return transfer_to(advance(worker));
+    return transfer_to(advance(worker), worker);
   }
   // The same for a child that was destroyed because its task was aborted: there is no result, and no parent to resume.
   [[nodiscard]] std::coroutine_handle<> child_killed(WorkerCore& worker,
@@ -92,7 +93,8 @@ class ForkRecord {
     SKUA_REQUIRE(next_ == 0, "a when_all is awaited once");
     parent_ = &parent;
     root_ = parent.task->root;
-    return transfer_to(advance(*parent.task->worker));
+    WorkerCore& worker = *parent.task->worker;
+    return transfer_to(advance(worker), worker);
   }
 
   // All that a typed record's advance does beside making the child. The holder.

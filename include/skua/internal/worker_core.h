@@ -48,6 +48,8 @@ struct WorkerCore {
   // The scheduler's idle word, and what it is while every worker is awake and none searches.
   const std::atomic<std::uint32_t>* idle_word = nullptr;
   std::uint32_t all_awake = 0;
+  // Of the run: below it the run loop takes the next coroutine over. See SKUA_TRAMPOLINE.
+  std::uintptr_t stack_limit = UINTPTR_MAX;
   // Set by a fork that had nothing to run next; see ForkRecord.
   bool fork_ran_dry = false;
 };
