@@ -38,6 +38,7 @@ absl::StatusCode code_of(int error) {
       return absl::StatusCode::kInvalidArgument;
     case EBADF:
     case ENOTDIR:
+    case ECHILD:
     case EISDIR:
     case ENOTEMPTY:
     case ENOTCONN:

@@ -18,17 +18,17 @@ namespace {
 thread_local constinit BlockingPool* current_pool = nullptr;
 thread_local constinit PoolThread* current_thread = nullptr;
 
-SKUA_NOINLINE BlockingPool* current_blocking_pool() noexcept {
-  asm volatile("");  // Else the compiler proves the function pure and merges two calls.
-  return current_pool;
-}
-
 SKUA_NOINLINE PoolThread* current_pool_thread() noexcept {
-  asm volatile("");
+  asm volatile("");  // Else the compiler proves the function pure and merges two calls.
   return current_thread;
 }
 
 }  // namespace
+
+SKUA_NOINLINE BlockingPool* current_blocking_pool() noexcept {
+  asm volatile("");
+  return current_pool;
+}
 
 void set_current_pool_thread(PoolThread* thread) noexcept { current_thread = thread; }
 

@@ -53,4 +53,8 @@ int SystemCalls::socket_error(int fd) noexcept {
   return error;
 }
 
+int SystemCalls::getaddrinfo(const char* host, const addrinfo* hints, addrinfo** list) noexcept {
+  return ::getaddrinfo(host, nullptr, hints, list);
+}
+
 }  // namespace skua::internal

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The calls that sources are read and written by: a seam of the driver, so that tests can make any of them fail, or
-// transfer less than it was asked for.
+// The calls that sources are read and written by, and hosts looked up: a seam of the driver, so that tests can make any
+// of them fail, or transfer less than it was asked for.
 //
 // Each function is that of the system with the same name: -1 and errno in case of an error.
 #pragma once
 
 #include <cstddef>
+#include <netdb.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -35,6 +36,8 @@ class SystemCalls {
   virtual int connect(int fd, const void* address, socklen_t size) noexcept;
   // SO_ERROR, which is cleared by it.
   virtual int socket_error(int fd) noexcept;
+  // 0, or an EAI_ code. Blocks, so it is called on a thread of the blocking pool.
+  virtual int getaddrinfo(const char* host, const addrinfo* hints, addrinfo** list) noexcept;
 };
 
 }  // namespace skua::internal

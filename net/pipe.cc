@@ -34,4 +34,10 @@ absl::StatusOr<std::pair<PipeReader, PipeWriter>> make_pipe() {
                                            PipeWriter(fds[1], internal::StreamKind::kPipe));
 }
 
+absl::StatusOr<Pipe> Pipe::create() {
+  absl::StatusOr<std::pair<PipeReader, PipeWriter>> ends = make_pipe();
+  if (!ends.ok()) return ends.status();
+  return Pipe(std::move(ends->first), std::move(ends->second));
+}
+
 }  // namespace skua

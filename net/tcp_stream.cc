@@ -5,11 +5,13 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <vector>
 
 #include "base/unique_fd.h"
 #include "net/connecting.h"
 #include "net/socket_options.h"
 #include "skua/internal/check.h"
+#include "skua/net/resolve.h"
 #include "skua/status.h"
 
 namespace skua {
@@ -30,6 +32,18 @@ Task<absl::StatusOr<TcpStream>> connect_tcp(SocketAddress address) {
 Task<absl::StatusOr<TcpStream>> TcpStream::connect(SocketAddress address) {
   SKUA_REQUIRE(address.is_ip(), address.family());
   return connect_tcp(address);
+}
+
+Task<absl::StatusOr<TcpStream>> TcpStream::connect(std::string host, std::uint16_t port) {
+  absl::StatusOr<std::vector<SocketAddress>> addresses = co_await resolve(host, port);
+  if (!addresses.ok()) co_return addresses.status();
+  absl::Status last;
+  for (const SocketAddress& address : *addresses) {
+    absl::StatusOr<TcpStream> stream = co_await connect_tcp(address);
+    if (stream.ok()) co_return std::move(stream);
+    last = stream.status();
+  }
+  co_return last;
 }
 
 absl::StatusOr<TcpStream> TcpStream::from_fd(int fd) {

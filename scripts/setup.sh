@@ -10,7 +10,8 @@ packages=(
   cmake ninja-build pkg-config
   clang-19 libclang-rt-19-dev g++
   liburing-dev libconcurrentqueue-dev libabsl-dev
-  libgtest-dev libgmock-dev libbenchmark-dev libssl-dev
+  libgtest-dev libgmock-dev libbenchmark-dev libssl-dev libhttp-parser-dev
+  curl netcat-openbsd socat wrk
   spin
 )
 
@@ -27,7 +28,8 @@ This is not a Debian system, and these commands are missing: ${missing[*]}
 Install them, and the libraries below, in this system's own way:
   tools      CMake 3.24+, Ninja, pkg-config, Clang 19 (as clang++-19) with its sanitizers, g++ 12+
   libraries  liburing 2.3+, Abseil 20220623+, moodycamel concurrentqueue 1.0.3+,
-             GoogleTest and GoogleMock 1.12+, Google Benchmark 1.7+, OpenSSL 3
+             GoogleTest and GoogleMock 1.12+, Google Benchmark 1.7+, OpenSSL 3, http_parser 2.9
+  in tests   curl, nc (OpenBSD's), socat, wrk
 On Debian 12 the packages are: ${packages[*]}
 EOF
   exit 1

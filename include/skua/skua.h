@@ -13,6 +13,9 @@
 #include "skua/net/async_fd.h"        // IWYU pragma: export
 #include "skua/net/owned_fd.h"        // IWYU pragma: export
 #include "skua/net/pipe.h"            // IWYU pragma: export
+#include "skua/net/process.h"         // IWYU pragma: export
+#include "skua/net/resolve.h"         // IWYU pragma: export
+#include "skua/net/signal.h"          // IWYU pragma: export
 #include "skua/net/socket_address.h"  // IWYU pragma: export
 #include "skua/net/tcp_listener.h"    // IWYU pragma: export
 #include "skua/net/tcp_stream.h"      // IWYU pragma: export

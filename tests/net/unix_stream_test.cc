@@ -280,14 +280,14 @@ TEST_P(NetTest, APipeCarriesMoreThanItHolds) {
 // SIGPIPE would end the test. One that was pending before is left to be.
 TEST_P(NetTest, WritingToAPipeThatNobodyReadsIsAnErrorAndNoSignal) {
   const auto main = []() -> Task<> {
-    auto pipe = make_pipe();
-    pipe->first.close();
+    absl::StatusOr<Pipe> pipe = Pipe::create();
+    pipe->reader.close();
     for (int i = 0; i < 3; ++i) {
-      const absl::Status written = co_await pipe->second.write_all(bytes_of("lost"));
+      const absl::Status written = co_await pipe->writer.write_all(bytes_of("lost"));
       EXPECT_EQ(errno_of(written), EPIPE);
     }
     const std::array<std::span<const std::byte>, 1> parts{bytes_of("lost")};
-    const absl::StatusOr<std::size_t> count = co_await pipe->second.writev(parts);
+    const absl::StatusOr<std::size_t> count = co_await pipe->writer.writev(parts);
     EXPECT_EQ(errno_of(count.status()), EPIPE);
     sigset_t now;
     pthread_sigmask(SIG_SETMASK, nullptr, &now);

@@ -23,7 +23,7 @@ class DriverRuntime {
  public:
   DriverRuntime(int workers, internal::DriverOptions driver)
       : pool_({.max_threads = 64,
-               .classes = {{.name = "default"}, {.name = "fs"}},
+               .classes = {{.name = "default"}, {.name = "fs"}, {.name = "dns"}},
                .on_thread_start = [this] { internal::set_current_executor(set_.get()); }}) {
     internal::WorkerSetOptions options;
     options.workers = workers;

@@ -8,9 +8,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <mutex>
+#include <netdb.h>
 #include <random>
+#include <utility>
 
 #include "io_driver/system_calls.h"
 
@@ -31,6 +34,12 @@ class FaultyCalls final : public internal::SystemCalls {
   // From now on transfers are cut to a random size. Not for TCP streams and pipes, which are known not to do so.
   void cut_at_random() { cuts_.store(true); }
   std::size_t calls() const { return calls_.load(); }
+  // Look-ups are done by `resolver`, which sets errno if it returns EAI_SYSTEM.
+  using Resolver = std::function<int(const char* host, const addrinfo* hints, addrinfo** list)>;
+  void set_resolver(Resolver resolver) {
+    const std::lock_guard lock(mu_);
+    resolver_ = std::move(resolver);
+  }
 
   ssize_t readv(int fd, const iovec* buffers, int count) noexcept override {
     if (fails(Call::kReceive)) return -1;
@@ -72,6 +81,14 @@ class FaultyCalls final : public internal::SystemCalls {
   int socket_error(int fd) noexcept override {
     return fails(Call::kSocketError) ? errno : SystemCalls::socket_error(fd);
   }
+  int getaddrinfo(const char* host, const addrinfo* hints, addrinfo** list) noexcept override {
+    Resolver resolver;
+    {
+      const std::lock_guard lock(mu_);
+      resolver = resolver_;
+    }
+    return resolver ? resolver(host, hints, list) : SystemCalls::getaddrinfo(host, hints, list);
+  }
 
  private:
   bool fails(Call call) {
@@ -101,6 +118,7 @@ class FaultyCalls final : public internal::SystemCalls {
   std::atomic<std::size_t> calls_{0};
   std::mutex mu_;
   std::map<Call, std::deque<int>> errors_;
+  Resolver resolver_;
   std::mt19937 random_{1973};
 };
 

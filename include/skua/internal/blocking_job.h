@@ -282,8 +282,9 @@ class BlockingJobOf final : public BlockingJob {
   [[no_unique_address]] std::conditional_t<kTakesToken, CancellationSource, NoSource> source_;
 };
 
-// The blocking pool of the runtime that this thread is a worker or a pool thread of, or the process
-// ends with `operation` named.
+// The blocking pool of the runtime that this thread is a worker or a pool thread of; nullptr: it is none.
+BlockingPool* current_blocking_pool() noexcept;
+// The same, or the process ends with `operation` named.
 BlockingPool& require_blocking_pool(const char* operation) noexcept;
 
 // Queues `job`; the pool takes over one of its two shares. A job that cannot be queued has ended

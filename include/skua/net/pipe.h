@@ -92,4 +92,17 @@ class PipeWriter {
 // Errors: kResourceExhausted - no descriptor left.
 absl::StatusOr<std::pair<PipeReader, PipeWriter>> make_pipe();
 
+// Both ends of a pipe by name. Moves, does not copy; each end may be moved out.
+class Pipe {
+ public:
+  // As make_pipe().
+  static absl::StatusOr<Pipe> create();
+
+  PipeReader reader;
+  PipeWriter writer;
+
+ private:
+  Pipe(PipeReader r, PipeWriter w) noexcept : reader(std::move(r)), writer(std::move(w)) {}
+};
+
 }  // namespace skua

@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <utility>
 
 #include <absl/status/status.h>
@@ -55,6 +56,13 @@ class TcpStream {
   // Cancellation: safe; the connection is closed, or never made.
   // Requires: address.is_ip(); awaited on a runtime.
   static Task<absl::StatusOr<TcpStream>> connect(SocketAddress address);
+  // Looks the host up, and connects to the first of its addresses that answers: one after the other, each until its
+  // own limit of time.
+  //
+  // Errors: as resolve(); if no address answers, the error of the last one.
+  // Cancellation: as resolve() and connect().
+  // Requires: awaited on a runtime.
+  static Task<absl::StatusOr<TcpStream>> connect(std::string host, std::uint16_t port);
 
   // Takes over a connected TCP socket, and makes it non-blocking. Requires: fd >= 0.
   //
