@@ -28,6 +28,7 @@ const std::set<std::string>& template_only_headers() {
       "include/skua/internal/final_awaiter.h",
       "include/skua/internal/frame.h",
       "include/skua/internal/io_op.h",
+      "include/skua/internal/io_result.h",
       "include/skua/internal/timer.h",
       "include/skua/internal/wait_list.h",
       "include/skua/internal/worker_core.h",
