@@ -7,8 +7,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
+#include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace skua::test {
@@ -35,7 +36,9 @@ class TempDirectory {
   }
   std::string content(const std::string& name) const {
     std::ifstream file(*this / name, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
+    std::ostringstream content;
+    content << file.rdbuf();
+    return std::move(content).str();
   }
   // The names in it, for a look at what was left behind.
   std::vector<std::string> names() const {
