@@ -2,7 +2,7 @@
 //
 // Who carries out the operations: the seam below the driver.
 //
-//   Ring          an io_uring (ring.h)
+//   UringBackend  an io_uring, and the blocking pool for what it cannot do (uring_backend.h)
 //   PoolBackend   the blocking pool, where io_uring is refused (pool_backend.h)
 //
 // Tests put a layer between driver and backend that injects faults.
@@ -53,8 +53,8 @@ class Backend {
   // A descriptor that the backend has put into the poller for `op` is ready. The holder of the driver.
   virtual void poll_fired(IoOp* op) noexcept = 0;
 
-  // True if a request may come back with -ECANCELED though nobody asked: it is then submitted again.
-  virtual bool loses_requests() const noexcept = 0;
+  // True if `request` may come back with -ECANCELED though nobody asked: it is then submitted again.
+  virtual bool may_lose(const IoRequest& request) const noexcept = 0;
 
   // System calls so far. Any thread.
   virtual std::uint64_t enters() const noexcept = 0;

@@ -16,6 +16,7 @@
 
 #include "io_driver/pool_backend.h"
 #include "io_driver/ring.h"
+#include "io_driver/uring_backend.h"
 #include "skua/internal/atomic.h"
 #include "skua/internal/check.h"
 #include "skua/internal/executor.h"
@@ -90,7 +91,7 @@ absl::StatusOr<Chosen> choose(const DriverOptions& options, Poller& poller) {
     if (ring.ok()) {
       if (choice.backend == IoBackend::kAuto) choice.reason = "io_uring works";
       choice.backend = IoBackend::kUring;
-      return Chosen{std::move(choice), *std::move(ring)};
+      return Chosen{std::move(choice), std::make_unique<UringBackend>(*std::move(ring), poller)};
     }
     if (choice.backend == IoBackend::kUring) return ring.status();
     choice = {IoBackend::kEpoll, std::string(ring.status().message())};
@@ -175,9 +176,22 @@ bool Driver::ended_by_cancel(const IoOp& op) noexcept {
 
 // True if `op` came back with nothing done, and does the same if it is submitted again.
 bool Driver::may_go_again(const IoOp& op, std::int32_t result) const noexcept {
-  if (result == -ECANCELED) return backend_->loses_requests();
-  return result == -EINTR &&
-         (op.request_.opcode == IORING_OP_READ || op.request_.opcode == IORING_OP_STATX);
+  if (result == -ECANCELED) return backend_->may_lose(op.request_);
+  if (result != -EINTR) return false;
+  switch (op.request_.opcode) {
+    case IORING_OP_READ:
+    case IORING_OP_READV:
+    case IORING_OP_WRITE:  // Interrupted before the first byte: else it is a short write.
+    case IORING_OP_WRITEV:
+    case IORING_OP_STATX:
+    case IORING_OP_FSYNC:
+    case IORING_OP_FALLOCATE:
+    case kFtruncateOpcode:
+    case IoRequest::kCallOpcode:
+      return true;
+    default:
+      return false;
+  }
 }
 
 // The last completion of `op` is in. Returns the number of tasks woken.

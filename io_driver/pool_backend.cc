@@ -2,6 +2,7 @@
 #include "io_driver/pool_backend.h"
 
 #include <cerrno>
+#include <cstdio>
 #include <exception>
 #include <fcntl.h>
 #include <sys/epoll.h>
@@ -46,21 +47,21 @@ std::int32_t open_as_ring_does(const IoRequest& request) noexcept {
   return result_of(fd);
 }
 
-// The offset means nothing to a stream, as to io_uring.
-std::int32_t read_at_or_on(const IoRequest& request) noexcept {
-  auto* const buffer = pointer_to<void>(request.addr);
-  const ssize_t count =
-      ::pread(request.fd, buffer, request.len, static_cast<off_t>(request.offset));
-  if (count >= 0 || errno != ESPIPE) return result_of(count);
-  return result_of(::read(request.fd, buffer, request.len));
-}
-
-std::int32_t write_at_or_on(const IoRequest& request) noexcept {
-  const auto* const buffer = pointer_to<const void>(request.addr);
-  const ssize_t count =
-      ::pwrite(request.fd, buffer, request.len, static_cast<off_t>(request.offset));
-  if (count >= 0 || errno != ESPIPE) return result_of(count);
-  return result_of(::write(request.fd, buffer, request.len));
+// A read or a write. The offset means nothing to a stream, as to io_uring.
+std::int32_t transfer(const IoRequest& request, int extra_flags) noexcept {
+  const bool vectored = request.opcode == IORING_OP_READV || request.opcode == IORING_OP_WRITEV;
+  const bool reads = request.opcode == IORING_OP_READV || request.opcode == IORING_OP_READ;
+  const iovec whole{pointer_to<void>(request.addr), request.len};
+  const iovec* const buffers = vectored ? pointer_to<const iovec>(request.addr) : &whole;
+  const int count = vectored ? static_cast<int>(request.len) : 1;
+  const int flags = static_cast<int>(request.flags) | extra_flags;
+  const auto call = [&](off_t offset) noexcept {
+    return reads ? ::preadv2(request.fd, buffers, count, offset, flags)
+                 : ::pwritev2(request.fd, buffers, count, offset, flags);
+  };
+  ssize_t moved = call(static_cast<off_t>(request.offset));
+  if (moved < 0 && errno == ESPIPE) moved = call(-1);
+  return result_of(moved);
 }
 
 std::int32_t call_once(const IoRequest& request) noexcept {
@@ -70,9 +71,10 @@ std::int32_t call_once(const IoRequest& request) noexcept {
     case IORING_OP_OPENAT:
       return open_as_ring_does(request);
     case IORING_OP_READ:
-      return read_at_or_on(request);
+    case IORING_OP_READV:
     case IORING_OP_WRITE:
-      return write_at_or_on(request);
+    case IORING_OP_WRITEV:
+      return transfer(request, 0);
     case IORING_OP_FSYNC:
       return result_of((request.flags & IORING_FSYNC_DATASYNC) != 0 ? ::fdatasync(request.fd)
                                                                     : ::fsync(request.fd));
@@ -81,6 +83,30 @@ std::int32_t call_once(const IoRequest& request) noexcept {
     case IORING_OP_STATX:
       return result_of(::syscall(__NR_statx, request.fd, pointer_to<const char>(request.addr),
                                  request.flags, request.len, pointer_to<void>(request.offset)));
+    case IORING_OP_FALLOCATE:  // The length stands in the address.
+      return result_of(::fallocate(request.fd, static_cast<int>(request.len),
+                                   static_cast<off_t>(request.offset),
+                                   static_cast<off_t>(request.addr)));
+    case kFtruncateOpcode:
+      return result_of(::ftruncate(request.fd, static_cast<off_t>(request.offset)));
+    case IORING_OP_MKDIRAT:
+      return result_of(::mkdirat(request.fd, pointer_to<const char>(request.addr), request.len));
+    case IORING_OP_UNLINKAT:
+      return result_of(::unlinkat(request.fd, pointer_to<const char>(request.addr),
+                                  static_cast<int>(request.flags)));
+    case IORING_OP_RENAMEAT:
+      return result_of(::renameat2(request.fd, pointer_to<const char>(request.addr),
+                                   static_cast<int>(request.len),
+                                   pointer_to<const char>(request.offset), request.flags));
+    case IORING_OP_SYMLINKAT:
+      return result_of(::symlinkat(pointer_to<const char>(request.addr), request.fd,
+                                   pointer_to<const char>(request.offset)));
+    case IORING_OP_LINKAT:
+      return result_of(
+          ::linkat(request.fd, pointer_to<const char>(request.addr), static_cast<int>(request.len),
+                   pointer_to<const char>(request.offset), static_cast<int>(request.flags)));
+    case IoRequest::kCallOpcode:
+      return reinterpret_cast<IoRequest::Call>(request.addr)(pointer_to<void>(request.offset));
     default:
       return -ENOSYS;
   }
@@ -89,15 +115,7 @@ std::int32_t call_once(const IoRequest& request) noexcept {
 // Without waiting, for a descriptor that epoll has called ready. -EAGAIN: somebody else was faster. -EOPNOTSUPP: this
 // kind of file can only be waited for in the call.
 std::int32_t call_without_waiting(const IoRequest& request) noexcept {
-  iovec buffer{pointer_to<void>(request.addr), request.len};
-  const auto call = [&](off_t offset) noexcept {
-    return request.opcode == IORING_OP_READ
-               ? ::preadv2(request.fd, &buffer, 1, offset, RWF_NOWAIT)
-               : ::pwritev2(request.fd, &buffer, 1, offset, RWF_NOWAIT);
-  };
-  ssize_t count = call(static_cast<off_t>(request.offset));
-  if (count < 0 && errno == ESPIPE) count = call(-1);
-  return result_of(count);
+  return transfer(request, RWF_NOWAIT);
 }
 
 // IoOp::backend_word_ of an operation in the poller; without the flag it is a PoolCall*, or 0.
@@ -112,7 +130,8 @@ std::uint64_t polling_word(int fd, std::uint64_t copied) noexcept {
 int polled_fd(std::uint64_t word) noexcept { return static_cast<int>(word >> kFdShift); }
 
 std::uint32_t events_of(const IoRequest& request) noexcept {
-  return request.opcode == IORING_OP_READ ? EPOLLIN : EPOLLOUT;
+  const bool reads = request.opcode == IORING_OP_READ || request.opcode == IORING_OP_READV;
+  return reads ? EPOLLIN : EPOLLOUT;
 }
 
 }  // namespace
@@ -191,7 +210,9 @@ bool PoolBackend::push(const IoRequest& request, std::uint64_t user_data) noexce
 void PoolBackend::start(const IoRequest& request, std::uint64_t user_data) noexcept {
   SKUA_CHECK((user_data & kTagMask) == kOpTag, user_data);
   auto* const op = pointer_to<IoOp>(user_data);
-  const bool may_be_polled = request.opcode == IORING_OP_READ || request.opcode == IORING_OP_WRITE;
+  const bool may_be_polled =
+      request.opcode == IORING_OP_READ || request.opcode == IORING_OP_WRITE ||
+      request.opcode == IORING_OP_READV || request.opcode == IORING_OP_WRITEV;
   if (may_be_polled && start_polling(request, op)) return;
   call_on_pool(request, op);
 }

@@ -2,8 +2,8 @@
 //
 // What the kernel would complete, done without io_uring: by blocking calls on the blocking pool.
 //
-//   push() --regular files, opens--> a job on the pool --> done_ -----------------> pop()
-//     '----what can be polled------> the poller, once ---> tried by the holder --> ready_ --> pop()
+//   push() --regular files, opens, calls--> a job on the pool --> done_ -----------------> pop()
+//     '----what can be polled-------------> the poller, once ---> tried by the holder --> ready_ --> pop()
 //
 // A read of a pipe or a terminal may take for ever, and a thread that is in it cannot be called back. So what epoll
 // takes waits there, as io_uring polls such files itself, and can be cancelled; what epoll refuses (EPERM: regular
@@ -41,7 +41,11 @@ class PoolBackend final : public Backend {
   bool sleeps() const noexcept override { return false; }
   int submit_and_wait(std::int64_t now_ns, std::int64_t deadline_ns) noexcept override;
   void poll_fired(IoOp* op) noexcept override;
-  bool loses_requests() const noexcept override { return false; }
+  // Whether pop() has something. The holder; what is done after it wakes the driver.
+  bool has_completions() const noexcept {
+    return !ready_.empty() || done_.load(std::memory_order_relaxed) != nullptr;
+  }
+  bool may_lose(const IoRequest&) const noexcept override { return false; }
   std::uint64_t enters() const noexcept override { return 0; }
 
  private:

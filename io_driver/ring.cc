@@ -14,7 +14,7 @@
 namespace skua::internal {
 namespace {
 
-// The operations that Skua uses; all are in Linux 5.6.
+// The operations that it does not do without; all are in Linux 5.6. What else is missing goes to the blocking pool.
 struct NeededOp {
   int opcode;
   const char* name;
@@ -120,6 +120,9 @@ absl::Status Ring::probe() noexcept {
   std::string missing;
   for (const NeededOp& op : kNeededOps) {
     if (!io_uring_opcode_supported(known, op.opcode)) missing += std::string(" ") + op.name;
+  }
+  for (unsigned opcode = 0; opcode < known->ops_len; ++opcode) {
+    known_[opcode] = (known->ops[opcode].flags & IO_URING_OP_SUPPORTED) != 0;
   }
   io_uring_free_probe(known);
   if (!missing.empty()) return refused(ENOSYS, ("io_uring operations" + missing).c_str());

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <atomic>
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -48,7 +49,9 @@ class Ring final : public Backend {
   bool sleeps() const noexcept override { return true; }
   int submit_and_wait(std::int64_t now_ns, std::int64_t deadline_ns) noexcept override;
   void poll_fired(IoOp* op) noexcept override;
-  bool loses_requests() const noexcept override { return true; }
+  bool may_lose(const IoRequest&) const noexcept override { return true; }
+  // Whether the kernel has the operation. Any thread.
+  bool knows(std::uint8_t opcode) const noexcept { return known_[opcode]; }
   std::uint64_t enters() const noexcept override { return enters_.load(std::memory_order_relaxed); }
 
  private:
@@ -59,6 +62,7 @@ class Ring final : public Backend {
 
   const std::unique_ptr<io_uring> ring_;
   bool initialized_ = false;
+  std::bitset<256> known_;  // By opcode. Constant after create().
   std::atomic<std::uint64_t> enters_{0};
   // Serializes the workers that fill entries; never held across a system call.
   Mutex sq_mu_;

@@ -5,7 +5,19 @@
 
 #include "skua/blocking.h"            // IWYU pragma: export
 #include "skua/cancellation.h"        // IWYU pragma: export
+#include "skua/fs/aligned_buffer.h"   // IWYU pragma: export
+#include "skua/fs/contents.h"         // IWYU pragma: export
+#include "skua/fs/directory.h"        // IWYU pragma: export
 #include "skua/fs/file.h"             // IWYU pragma: export
+#include "skua/fs/file_cursor.h"      // IWYU pragma: export
+#include "skua/fs/metadata.h"         // IWYU pragma: export
+#include "skua/fs/paths.h"            // IWYU pragma: export
+#include "skua/fs/watcher.h"          // IWYU pragma: export
+#include "skua/io/buffered_reader.h"  // IWYU pragma: export
+#include "skua/io/buffered_writer.h"  // IWYU pragma: export
+#include "skua/io/copy.h"             // IWYU pragma: export
+#include "skua/io/duplex.h"           // IWYU pragma: export
+#include "skua/io/stream.h"           // IWYU pragma: export
 #include "skua/io_backend.h"          // IWYU pragma: export
 #include "skua/join.h"                // IWYU pragma: export
 #include "skua/join_handle.h"         // IWYU pragma: export

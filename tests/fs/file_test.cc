@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "skua/fs/file.h"
 
+#include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
-#include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
-#include <fstream>
 #include <memory>
+#include <span>
+#include <sstream>
 #include <string>
+#include <string_view>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
@@ -18,35 +20,24 @@
 
 #include <gtest/gtest.h>
 
+#include "skua/fs/file_cursor.h"
+#include "skua/join.h"
 #include "skua/runtime.h"
 #include "skua/spawn.h"
 #include "skua/status.h"
 #include "tests/support/runtime_fixture.h"
+#include "tests/support/temp_directory.h"
 
 namespace skua {
 namespace {
 
 class FileTest : public test::RuntimeTest {
  protected:
-  void SetUp() override {
-    test::RuntimeTest::SetUp();
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "skua_file_test_XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-  }
-  void TearDown() override {
-    test::RuntimeTest::TearDown();
-    std::filesystem::remove_all(directory_);
-  }
-
   std::string make_file(const std::string& name, const std::string& content) {
-    const std::string path = directory_ + "/" + name;
-    std::ofstream(path, std::ios::binary) << content;
-    return path;
+    return directory_.make(name, content);
   }
 
-  std::string directory_;
+  const test::TempDirectory directory_;
 };
 SKUA_TEST_ALL_RUNTIMES(FileTest);
 
@@ -101,7 +92,7 @@ TEST_P(FileTest, ReadsManyFilesAtOnce) {
 }
 
 TEST_P(FileTest, TheErrorOfAnOpenHasThePathAndTheErrno) {
-  const absl::StatusOr<File> file = runtime().block_on(File::open(directory_ + "/missing"));
+  const absl::StatusOr<File> file = runtime().block_on(File::open(directory_ / "missing"));
   EXPECT_TRUE(absl::IsNotFound(file.status()));
   EXPECT_EQ(errno_of(file.status()), ENOENT);
   EXPECT_NE(std::string(file.status().message()).find("missing"), std::string::npos);
@@ -114,7 +105,7 @@ TEST_P(FileTest, TheErrorOfAReadHasTheErrno) {
     const absl::StatusOr<std::size_t> count = co_await file->read_at(0, buffer);
     co_return errno_of(count.status());
   };
-  EXPECT_EQ(runtime().block_on(main(directory_)), EISDIR);
+  EXPECT_EQ(runtime().block_on(main(directory_.path())), EISDIR);
 }
 
 TEST_P(FileTest, KnowsItsMetadata) {
@@ -134,10 +125,11 @@ TEST_P(FileTest, KnowsItsMetadata) {
 }
 
 TEST_P(FileTest, CreatesAFile) {
-  const std::string path = directory_ + "/created";
+  const std::string path = directory_ / "created";
   const auto main = [](std::string name) -> Task<bool> {
     OpenOptions options;
-    options.flags = O_RDWR | O_CREAT | O_EXCL;
+    options.write = true;
+    options.create_new = true;
     options.mode = 0600;
     absl::StatusOr<File> file = co_await File::open(name, options);
     co_return file.ok();
@@ -186,10 +178,235 @@ TEST_P(FileTest, AnAbortedOpenLeaksNothing) {
 
 // io_uring tries an open without waiting first, and a FIFO that is opened so for reading opens at once.
 TEST_P(FileTest, OpensAFifoWithoutWaitingForItsOtherEnd) {
-  const std::string path = directory_ + "/fifo";
+  const std::string path = directory_ / "fifo";
   ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
   const absl::StatusOr<File> file = runtime().block_on(File::open(path));
   EXPECT_TRUE(file.ok());
+}
+
+std::span<const std::byte> bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
+std::string text_of(std::span<const std::byte> data) {
+  return {reinterpret_cast<const char*>(data.data()), data.size()};
+}
+
+TEST_P(FileTest, WhatIsWrittenIsThere) {
+  const auto main = [](std::string path) -> Task<> {
+    OpenOptions options;
+    options.write = true;
+    options.create = true;
+    options.mode = 0640;
+    absl::StatusOr<File> file = co_await File::open(path, options);
+    EXPECT_TRUE(file.ok()) << file.status();
+    absl::Status status = co_await file->write_all_at(3, bytes("defgh"));
+    EXPECT_TRUE(status.ok()) << status;
+    const absl::StatusOr<std::size_t> written = co_await file->write_at(0, bytes("abc"));
+    EXPECT_EQ(written.value_or(0), 3u);
+    const std::array<std::span<const std::byte>, 3> parts = {bytes("IJ"), bytes(""), bytes("KL")};
+    const absl::StatusOr<std::size_t> vectored = co_await file->writev_at(8, parts);
+    EXPECT_EQ(vectored.value_or(0), 4u);
+    status = co_await file->append(bytes("end"));  // Though it was not opened for it.
+    EXPECT_TRUE(status.ok()) << status;
+
+    std::array<std::byte, 5> first{};
+    std::array<std::byte, 4> second{};
+    const std::array<std::span<std::byte>, 3> buffers = {first, std::span<std::byte>(), second};
+    const absl::StatusOr<std::size_t> read = co_await file->readv_at(0, buffers);
+    EXPECT_EQ(read.value_or(0), 9u);
+    EXPECT_EQ(text_of(first) + text_of(second), "abcdefghI");
+    status = co_await file->read_exact_at(10, first);
+    EXPECT_TRUE(status.ok()) << status;
+    EXPECT_EQ(text_of(first), "KLend");
+    status = co_await file->read_exact_at(11, first);
+    EXPECT_EQ(status.code(), absl::StatusCode::kOutOfRange);
+    EXPECT_EQ(errno_of(status), 0);
+    EXPECT_NE(status.message().find("4 of 5"), absl::string_view::npos) << status;
+    status = co_await file->read_exact_at(1000, std::span<std::byte>());
+    EXPECT_TRUE(status.ok()) << status;
+    const absl::StatusOr<std::string> all = co_await file->read_all();
+    EXPECT_EQ(all.value_or("?"), "abcdefghIJKLend");
+    const absl::StatusOr<std::string> just = co_await file->read_all(15);
+    EXPECT_EQ(just.value_or("?").size(), 15u);
+    const absl::StatusOr<std::string> more = co_await file->read_all(14);
+    EXPECT_EQ(more.status().code(), absl::StatusCode::kResourceExhausted);
+  };
+  runtime().block_on(main(directory_ / "new"));
+  EXPECT_EQ(directory_.content("new"), "abcdefghIJKLend");
+}
+
+TEST_P(FileTest, SyncsAndChangesItsSize) {
+  const auto main = [](std::string path) -> Task<> {
+    OpenOptions options;
+    options.write = true;
+    absl::StatusOr<File> file = co_await File::open(path, options);
+    absl::Status status = co_await file->set_len(3);
+    EXPECT_TRUE(status.ok()) << status;
+    status = co_await file->sync_data();
+    EXPECT_TRUE(status.ok()) << status;
+    status = co_await file->set_len(5000);
+    EXPECT_TRUE(status.ok()) << status;
+    status = co_await file->sync();
+    EXPECT_TRUE(status.ok()) << status;
+    const absl::StatusOr<std::string> content = co_await file->read_all();
+    EXPECT_EQ(content.value_or("?"), "abc" + std::string(4997, '\0'));
+    status = co_await file->allocate({.offset = 4000, .length = 4000});
+    if (errno_of(status) != EOPNOTSUPP) {
+      EXPECT_TRUE(status.ok()) << status;
+      const absl::StatusOr<std::uint64_t> size = co_await file->size();
+      EXPECT_EQ(size.value_or(0), 8000u);
+    }
+    const absl::StatusOr<FileMetadata> metadata = co_await file->metadata();
+    const absl::StatusOr<FileMetadata> by_name = co_await fs::metadata(path);
+    EXPECT_TRUE(metadata->is_same_file(*by_name));
+    EXPECT_EQ(metadata->links, 1u);
+    EXPECT_EQ(metadata->user, ::geteuid());
+    const auto age = std::chrono::system_clock::now() - metadata->modified;
+    EXPECT_LT(std::chrono::abs(age), std::chrono::hours(1));
+  };
+  runtime().block_on(main(make_file("sized", "abcdef")));
+}
+
+TEST_P(FileTest, OpensAsItsOptionsSay) {
+  const auto open = [](std::string path, OpenOptions options) -> Task<int> {
+    absl::StatusOr<File> file = co_await File::open(path, options);
+    if (!file.ok()) co_return errno_of(file.status());
+    if ((::fcntl(file->fd(), F_GETFD) & FD_CLOEXEC) == 0) co_return -1;
+    if (!options.write && !options.append) co_return 0;
+    const absl::StatusOr<std::size_t> written = co_await file->write_at(1, bytes("x"));
+    co_return errno_of(written.status());
+  };
+  const auto opened = [&](const std::string& name, OpenOptions options) {
+    return runtime().block_on(open(directory_ / name, options));
+  };
+  make_file("old", "abc");
+  EXPECT_EQ(opened("old", {.write = true, .create_new = true}), EEXIST);
+  EXPECT_EQ(opened("old", {.append = true}), 0);
+  EXPECT_EQ(directory_.content("old"), "abcx");  // Wherever it was told to write.
+  EXPECT_EQ(opened("old", {.write = true, .create = true}), 0);
+  EXPECT_EQ(directory_.content("old"), "axcx");
+  EXPECT_EQ(opened("old", {.read = false, .write = true, .truncate = true}), 0);
+  EXPECT_EQ(directory_.content("old"), std::string("\0x", 2));
+  EXPECT_EQ(opened("none", {.write = true}), ENOENT);
+  EXPECT_EQ(opened("new", {.write = true, .create_new = true}), 0);
+  EXPECT_EQ(::symlink("old", (directory_ / "link").c_str()), 0);
+  EXPECT_EQ(opened("link", {}), 0);
+  EXPECT_EQ(opened("link", {.no_follow = true}), ELOOP);
+  EXPECT_EQ(opened("old", {.flags = O_DIRECTORY}), ENOTDIR);
+  // Options that contradict each other.
+  EXPECT_EQ(opened("old", {.read = false}), EINVAL);
+  EXPECT_EQ(opened("old", {.create = true}), EINVAL);
+  EXPECT_EQ(opened("old", {.truncate = true}), EINVAL);
+  EXPECT_EQ(opened("old", {.append = true, .truncate = true}), EINVAL);
+  EXPECT_EQ(opened("old", {.flags = O_RDWR}), EINVAL);
+}
+
+TEST_P(FileTest, WritesPastThePageCache) {
+  const auto main = [](std::string path) -> Task<> {
+    OpenOptions options;
+    options.write = true;
+    options.create = true;
+    options.direct = true;
+    absl::StatusOr<File> file = co_await File::open(path, options);
+    if (errno_of(file.status()) == EINVAL) co_return;  // tmpfs before Linux 6.6.
+    const absl::StatusOr<DirectAlignment> alignment = co_await file->direct_alignment();
+    EXPECT_TRUE(alignment.ok()) << alignment.status();
+    const std::size_t size = 4 * std::max<std::size_t>(alignment->offset, 4096);
+    AlignedBuffer data(size, alignment->memory);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(data.data()) % alignment->memory, 0u);
+    EXPECT_EQ(data.span()[size - 1], std::byte{0});
+    for (std::size_t i = 0; i < size; ++i) data.span()[i] = static_cast<std::byte>(i * 7);
+    const absl::Status written = co_await file->write_all_at(0, data);
+    EXPECT_TRUE(written.ok()) << written;
+    AlignedBuffer back(alignment->offset, alignment->memory);
+    back = AlignedBuffer(size, alignment->memory);
+    const absl::Status read = co_await file->read_exact_at(0, back);
+    EXPECT_TRUE(read.ok()) << read;
+    EXPECT_EQ(text_of(back), text_of(data));
+  };
+  runtime().block_on(main(directory_ / "direct"));
+}
+
+TEST_P(FileTest, AppendsOfManyTasksStayWhole) {
+  const std::string path = make_file("log", "");
+  const auto writer = [](File* file, int number) -> Task<> {
+    const std::string line = std::string(100, static_cast<char>('a' + number % 26)) + "\n";
+    for (int i = 0; i < 10; ++i) {
+      const absl::Status status = co_await file->append(bytes(line));
+      EXPECT_TRUE(status.ok()) << status;
+    }
+  };
+  const auto main = [](std::string name, decltype(writer) write) -> Task<> {
+    OpenOptions options;
+    options.append = true;
+    absl::StatusOr<File> file = co_await File::open(name, options);
+    std::vector<Task<>> tasks;
+    for (int i = 0; i < 20; ++i) tasks.push_back(write(&*file, i));
+    co_await when_all(std::move(tasks));
+  };
+  runtime().block_on(main(path, writer));
+  std::istringstream lines(directory_.content("log"));
+  int count = 0;
+  for (std::string line; std::getline(lines, line); ++count) {
+    EXPECT_EQ(line, std::string(100, line[0]));
+  }
+  EXPECT_EQ(count, 200);
+}
+
+TEST_P(FileTest, ACursorReadsAndWritesOn) {
+  const auto main = [](std::string path) -> Task<> {
+    OpenOptions options;
+    options.write = true;
+    absl::StatusOr<File> file = co_await File::open(path, options);
+    FileReader reader(&*file, 2);
+    std::array<std::byte, 3> buffer{};
+    std::string seen;
+    for (;;) {
+      const absl::StatusOr<std::size_t> count = co_await reader.read(buffer);
+      if (!count.ok() || *count == 0) break;
+      seen += text_of(std::span(buffer).first(*count));
+    }
+    EXPECT_EQ(seen, "cdefgh");
+    EXPECT_EQ(reader.position(), 8u);
+    FileWriter writer(&*file, reader.position());
+    for (const char* word : {"ij", "kl"}) {
+      const absl::StatusOr<std::size_t> count = co_await writer.write(bytes(word));
+      EXPECT_EQ(count.value_or(0), 2u);
+    }
+    EXPECT_EQ(writer.position(), 12u);
+    reader.set_position(11);
+    const absl::StatusOr<std::size_t> last = co_await reader.read(buffer);
+    EXPECT_EQ(last.value_or(0), 1u);
+  };
+  runtime().block_on(main(make_file("stream", "abcdefgh")));
+  EXPECT_EQ(directory_.content("stream"), "abcdefghijkl");
+}
+
+// A vectored read of a FIFO waits without a thread, and can be called back.
+TEST_P(FileTest, AnAbortEndsAVectoredReadOfAFifo) {
+  const std::string path = directory_ / "fifo";
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  const auto read = [](std::string name) -> Task<bool> {
+    OpenOptions options;
+    options.write = true;  // So that the end never comes.
+    absl::StatusOr<File> file = co_await File::open(name, options);
+    std::array<std::byte, 4> first{};
+    std::array<std::byte, 4> second{};
+    const std::array<std::span<std::byte>, 2> buffers = {first, second};
+    const absl::Status written = co_await file->write_all_at(0, bytes("abcdef"));
+    EXPECT_TRUE(written.ok()) << written;
+    const absl::StatusOr<std::size_t> count = co_await file->readv_at(0, buffers);
+    EXPECT_EQ(count.value_or(0), 6u);
+    EXPECT_EQ(text_of(first), "abcd");
+    const absl::StatusOr<std::size_t> never = co_await file->readv_at(0, buffers);
+    co_return never.ok();
+  };
+  const auto main = [](Task<bool> task) -> Task<bool> {
+    JoinHandle<bool> handle = spawn(std::move(task));
+    for (int i = 0; i < 200; ++i) co_await yield_now();
+    handle.abort();
+    const JoinResult<bool> result = co_await std::move(handle).result();
+    co_return result.cancelled();
+  };
+  EXPECT_TRUE(runtime().block_on(main(read(path))));
 }
 
 }  // namespace

@@ -152,7 +152,9 @@ class FaultyBackend final : public internal::Backend {
     return inner_->submit_and_wait(now_ns, deadline_ns);
   }
   void poll_fired(internal::IoOp* op) noexcept override { inner_->poll_fired(op); }
-  bool loses_requests() const noexcept override { return inner_->loses_requests(); }
+  bool may_lose(const IoRequest& request) const noexcept override {
+    return inner_->may_lose(request);
+  }
   std::uint64_t enters() const noexcept override { return inner_->enters(); }
 
  private:

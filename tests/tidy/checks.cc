@@ -25,6 +25,7 @@ const std::map<std::string, std::set<std::string>, std::less<>>& layering() {
       {"blocking_pool", {"base", "task"}},
       {"sync", {"base", "task"}},
       {"workers", {"base", "task", "scheduler", "time", "io_driver"}},
+      {"io", {"base", "task"}},
       {"net", {"base", "task", "io_driver"}},
       {"fs", {"base", "task", "io_driver", "blocking_pool"}},
       {"runtime", {"base", "task", "scheduler", "time", "io_driver", "blocking_pool", "workers"}},

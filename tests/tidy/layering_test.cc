@@ -2,8 +2,8 @@
 //
 // Who may include whom. The table stands in checks.cc:
 //
-//   runtime                                           all but net, fs, sync
-//   workers            net  fs                        workers: scheduler, time, io_driver
+//   runtime                                           all but net, fs, io, sync
+//   workers        net  fs  io                        workers: scheduler, time, io_driver
 //   scheduler  time  io_driver  blocking_pool  sync   net: io_driver; fs: io_driver, blocking_pool
 //   task
 //   base

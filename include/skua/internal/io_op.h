@@ -31,6 +31,16 @@ class PoolBackend;
 
 // What the kernel is asked for, in io_uring's terms without its header.
 struct IoRequest {
+  // Not of io_uring: a call that it has no operation for, made by the blocking pool in either backend. `function` gives
+  // the kernel's result, or -errno, and is called again after -EINTR. It must not throw. `argument` outlives the
+  // operation, as a buffer does.
+  using Call = std::int32_t (*)(void* argument) noexcept;
+  static constexpr std::uint8_t kCallOpcode = 0xff;
+  static IoRequest call(Call function, void* argument) noexcept {
+    return IoRequest(kCallOpcode, -1, reinterpret_cast<std::uint64_t>(function), 0,
+                     reinterpret_cast<std::uint64_t>(argument), 0);
+  }
+
   IoRequest(std::uint8_t op, int file, std::uint64_t address, std::uint32_t length,
             std::uint64_t file_offset, std::uint32_t op_flags) noexcept
       : opcode(op), flags(op_flags), fd(file), len(length), addr(address), offset(file_offset) {}
@@ -43,10 +53,14 @@ struct IoRequest {
   std::uint64_t offset;
 };
 
+// io_uring's FTRUNCATE (Linux 6.9), which older headers do not name.
+inline constexpr std::uint8_t kFtruncateOpcode = 55;
+
 class IoOp : public Waiter {
  public:
   explicit IoOp(const IoRequest& request) noexcept : Waiter(&cancel_op), request_(request) {}
 
+  const IoRequest& request() const noexcept { return request_; }
   // The kernel's convention: a count or a descriptor, or -errno. After the completion.
   std::int32_t result() const noexcept { return result_; }
 
