@@ -6,6 +6,7 @@
 #include "skua/blocking.h"            // IWYU pragma: export
 #include "skua/cancellation.h"        // IWYU pragma: export
 #include "skua/fs/file.h"             // IWYU pragma: export
+#include "skua/interval.h"            // IWYU pragma: export
 #include "skua/io_backend.h"          // IWYU pragma: export
 #include "skua/join.h"                // IWYU pragma: export
 #include "skua/join_handle.h"         // IWYU pragma: export
@@ -37,6 +38,7 @@
 #include "skua/sync/semaphore.h"      // IWYU pragma: export
 #include "skua/sync/watch.h"          // IWYU pragma: export
 #include "skua/task.h"                // IWYU pragma: export
+#include "skua/test_clock.h"          // IWYU pragma: export
 #include "skua/this_task.h"           // IWYU pragma: export
 #include "skua/time.h"                // IWYU pragma: export
 #include "skua/unconstrained.h"       // IWYU pragma: export
