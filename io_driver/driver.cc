@@ -196,7 +196,9 @@ bool Driver::may_go_again(const IoOp& op, std::int32_t result) const noexcept {
 
 // The last completion of `op` is in. Returns the number of tasks woken.
 std::size_t Driver::finish(IoOp* op, IoOp::Phase before) noexcept {
-  in_flight_.fetch_sub(1, std::memory_order_relaxed);
+  // See is_at_rest(). The wait that was announced does not come about.
+  if (sleeping_until_.load(std::memory_order_relaxed) != kAwake) cancel_wait();
+  in_flight_.fetch_sub(1, std::memory_order_release);
   TaskHeader* const task = op->task;
   const bool cancelled = before != IoOp::Phase::kInFlight && ended_by_cancel(*op);
   if (cancelled) {

@@ -112,6 +112,13 @@ class Driver {
   // As wake(), if the holder's sleep would last beyond `deadline_ns`. Any thread.
   void wake_before(std::int64_t deadline_ns) noexcept;
 
+  // Whether nobody is waking tasks here: the holder sleeps, or there is none. Who has read in_flight() before, and found
+  // none, finds the tasks of the last ones awake, or this false. Any thread.
+  bool is_at_rest() const noexcept {
+    return !held_.load(std::memory_order_acquire) ||
+           sleeping_until_.load(std::memory_order_acquire) != kAwake;
+  }
+
   // For metrics. Any thread.
   const BackendChoice& choice() const noexcept { return choice_; }
   std::uint64_t enters() const noexcept { return backend_->enters() + poller_->waits(); }
@@ -119,7 +126,7 @@ class Driver {
     return completions_.load(std::memory_order_relaxed);
   }
   std::uint64_t events() const noexcept { return events_.load(std::memory_order_relaxed); }
-  std::int64_t in_flight() const noexcept { return in_flight_.load(std::memory_order_relaxed); }
+  std::int64_t in_flight() const noexcept { return in_flight_.load(std::memory_order_acquire); }
 
  private:
   // Requests that are queued before they are handed over without waiting for an occasion: the kernel works on them

@@ -141,6 +141,10 @@ absl::StatusOr<std::unique_ptr<Runtime::Impl>> Runtime::Impl::create(RuntimeOpti
   set_options.driver.backend = options.io_backend;
   set_options.thread_name = options.thread_name;
   if (multi && options.pin_workers) set_options.cpus = internal::usable_cpu_list();
+  set_options.busy_elsewhere = [impl_of_thread] {
+    const internal::BlockingPoolMetrics pool = (*impl_of_thread)->pool.metrics();
+    return pool.queue_depth > 0 || pool.threads > pool.threads_idle;
+  };
   set_options.on_thread = [impl_of_thread, multi](bool begins) {
     Impl* const self = *impl_of_thread;
     if (multi) {

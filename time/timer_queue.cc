@@ -4,6 +4,7 @@
 #include "skua/internal/atomic.h"
 #include "skua/internal/check.h"
 #include "time/clock.h"
+#include "time/runtime_clock.h"
 
 namespace skua::internal {
 namespace {
@@ -35,6 +36,11 @@ SKUA_NOINLINE void set_current_timer_queue(TimerQueue* queue) noexcept {
 TimerQueue::~TimerQueue() {
   MutexLock lock(&mu_);
   SKUA_CHECK(wheel_.size() == 0, wheel_.size());
+}
+
+std::int64_t TimerQueue::now_ns() const noexcept {
+  const std::int64_t steady_ns = internal::now_ns();
+  return clock_ == nullptr ? steady_ns : clock_->at(steady_ns);
 }
 
 void TimerQueue::add(TimerNode* node) noexcept {
@@ -79,15 +85,20 @@ std::size_t TimerQueue::fire(std::int64_t now_ns) noexcept {
 
 // --- SleepAwaiter -----------------------------------------------------------------------------
 
+std::int64_t runtime_now_ns() noexcept {
+  const TimerQueue* const queue = current_timer_queue();
+  return queue == nullptr ? now_ns() : queue->now_ns();
+}
+
 std::int64_t deadline_after_ns(std::int64_t delay_ns) noexcept {
   std::int64_t deadline_ns;
-  if (__builtin_add_overflow(now_ns(), delay_ns, &deadline_ns)) return kNeverNs;
+  if (__builtin_add_overflow(runtime_now_ns(), delay_ns, &deadline_ns)) return kNeverNs;
   return deadline_ns;
 }
 
 bool SleepAwaiter::suspend(std::coroutine_handle<> awaiting, TaskHeader* waiting) noexcept {
-  if (node_.deadline_ns <= now_ns()) return waiting->spend_budget(awaiting, this);
   queue_ = &require_timer_queue();
+  if (node_.deadline_ns <= queue_->now_ns()) return waiting->spend_budget(awaiting, this);
   waiting->prepare_suspend(awaiting, this);
   node_.task = waiting;
   queue_->add(&node_);

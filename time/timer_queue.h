@@ -30,6 +30,8 @@
 
 namespace skua::internal {
 
+class RuntimeClock;
+
 class TimerQueue {
  public:
   // Called by add() when the earliest deadline has become earlier, on the thread that adds, with no
@@ -37,13 +39,19 @@ class TimerQueue {
   // the truth.
   using OnEarlier = void (*)(void* arg, std::int64_t deadline_ns);
 
-  // `on_earlier` may be nullptr.
-  TimerQueue(std::int64_t now_ns, OnEarlier on_earlier, void* arg) noexcept
-      : on_earlier_(on_earlier), on_earlier_arg_(arg), wheel_(now_ns) {}
+  // `on_earlier` may be nullptr. `clock` is the one that deadlines are measured by; nullptr: the steady clock.
+  TimerQueue(std::int64_t now_ns, OnEarlier on_earlier, void* arg,
+             RuntimeClock* clock = nullptr) noexcept
+      : on_earlier_(on_earlier), on_earlier_arg_(arg), clock_(clock), wheel_(now_ns) {}
   TimerQueue(const TimerQueue&) = delete;
   TimerQueue& operator=(const TimerQueue&) = delete;
   // Requires: no node is linked.
   ~TimerQueue();
+
+  // nullptr: the steady clock.
+  RuntimeClock* clock() const noexcept { return clock_; }
+  // The time that deadlines are compared with. Any thread.
+  std::int64_t now_ns() const noexcept;
 
   // Adds a node whose deadline and task are set. From here on the task may be woken: between its
   // prepare_suspend() and commit_suspend(). Any thread.
@@ -67,6 +75,7 @@ class TimerQueue {
   // Constant after construction.
   const OnEarlier on_earlier_;
   void* const on_earlier_arg_;
+  RuntimeClock* const clock_;
 
   mutable Mutex mu_;
   TimerWheel wheel_ SKUA_GUARDED_BY(mu_);

@@ -41,4 +41,9 @@ bool Lending::wanted() {
   return !claims_.empty();
 }
 
+bool Lending::is_lent() {
+  MutexLock lock(&mu_);
+  return lent_ > 0;
+}
+
 }  // namespace skua::internal

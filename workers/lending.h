@@ -50,6 +50,8 @@ class Lending {
   // Waits until somebody claims, if anybody has lent. False: nobody has. The thread that is the worker.
   bool wait_for_claim() SKUA_EXCLUDES(mu_);
   bool wanted() SKUA_EXCLUDES(mu_);
+  // Whether a task blocks on a thread that has lent the worker. Any thread.
+  bool is_lent() SKUA_EXCLUDES(mu_);
 
  private:
   Mutex mu_;

@@ -26,6 +26,9 @@ constexpr std::int64_t kWatchMaxNs = 4'000'000;
 // have to wake a second worker, to watch the first.
 constexpr int kLingerLooks = 3;
 
+// A paused clock waits for something that takes real time, and whose end may wake nobody: so long between two looks.
+constexpr std::int64_t kClockLookNs = 1'000'000;
+
 constexpr int kOwnThread = -1;
 
 thread_local constinit Worker* worker_of_thread = nullptr;
@@ -52,7 +55,7 @@ Worker::Worker(WorkerSet& set, int id)
     : set_(set),
       queues_(set.scheduler_.queues(id)),
       watch_ns_(kWatchMinNs),
-      timers_(now_ns(), &WorkerSet::earlier_deadline, &set) {
+      timers_(now_ns(), &WorkerSet::earlier_deadline, &set, &set.clock_) {
   index = static_cast<std::int16_t>(id);
   executor = &set;
 }
@@ -293,7 +296,13 @@ Turn Worker::park() noexcept {
   if (!scheduler.announce_sleep(queues_, linger_ > 0)) return Turn::kPolled;
   WorkerCounters& counters = queues_.counters;
   WorkerCounters::add(counters.parks);
-  const std::int64_t limit_ns = scheduler.has_watch(queues_) ? now_ns() + watch_ns_ : INT64_MAX;
+  std::int64_t limit_ns = scheduler.has_watch(queues_) ? now_ns() + watch_ns_ : INT64_MAX;
+  if (set_.clock_.is_paused()) {
+    const WorkerSet::ClockMove move = set_.move_clock(queues_);
+    if (move == WorkerSet::ClockMove::kMoved) return Turn::kPolled;
+    if (move == WorkerSet::ClockMove::kLater)
+      limit_ns = std::min(limit_ns, now_ns() + kClockLookNs);
+  }
   if (driver.try_hold()) {
     std::size_t woken = 0;
     if (parker_.begin_driver()) {
@@ -314,8 +323,9 @@ Turn Worker::park() noexcept {
       }
       parker_.end();
     }
-    driver.release();
+    // Before the driver is free: who finds it so, finds this worker awake, too (WorkerSet::move_clock).
     scheduler.wake_up(queues_);
+    driver.release();
     set_.fire_timers(now_ns());
     if (woken > 0 && set_.options_.eager_handover) set_.unpark(scheduler.hand_over_driver());
   } else {

@@ -35,6 +35,7 @@ absl::StatusOr<std::unique_ptr<WorkerSet>> WorkerSet::create(WorkerSetOptions op
 WorkerSet::WorkerSet(WorkerSetOptions options, std::unique_ptr<Driver> driver)
     : options_(std::move(options)),
       driver_(std::move(driver)),
+      clock_(&WorkerSet::nearer_deadlines, this),
       scheduler_(
           {.workers = options_.workers,
            .policy = options_.policy,
@@ -370,24 +371,62 @@ void WorkerSet::task_drained() noexcept {
 // --- WorkerSet: timers ------------------------------------------------------------------------------
 
 void WorkerSet::earlier_deadline(void* set, std::int64_t deadline_ns) noexcept {
-  static_cast<WorkerSet*>(set)->driver_->wake_before(deadline_ns);
+  auto* const self = static_cast<WorkerSet*>(set);
+  self->driver_->wake_before(self->clock_.steady_deadline_ns(deadline_ns));
 }
 
-std::int64_t WorkerSet::earliest_deadline() const noexcept {
-  std::int64_t earliest = sleep_limit_ns_;
+// A clock that stood still goes on: who sleeps in the driver did not count on the timers.
+void WorkerSet::nearer_deadlines(void* set) noexcept {
+  auto* const self = static_cast<WorkerSet*>(set);
+  self->driver_->wake_before(self->earliest_deadline());
+}
+
+std::int64_t WorkerSet::earliest_timer() const noexcept {
+  std::int64_t earliest = kNeverNs;
   for (const auto& worker : workers_) {
     earliest = std::min(earliest, worker->timers_.next_deadline_ns());
   }
   return earliest;
 }
 
+std::int64_t WorkerSet::earliest_deadline() const noexcept {
+  return std::min(sleep_limit_ns_, clock_.steady_deadline_ns(earliest_timer()));
+}
+
 // Everybody's: a worker that is stuck in a task must not hold up the timers it has taken on.
-bool WorkerSet::fire_timers(std::int64_t now) noexcept {
+bool WorkerSet::fire_timers(std::int64_t steady_ns) noexcept {
+  const std::int64_t now = clock_.at(steady_ns);
   std::size_t fired = 0;
   for (auto& worker : workers_) {
     if (worker->timers_.next_deadline_ns() <= now) fired += worker->timers_.fire(now);
   }
   return fired > 0;
+}
+
+// Each worker comes here after its announcement, so the last one to fall asleep finds that all are. Whoever moves the
+// clock is awake again before it lets go of the lock: a second one finds it so.
+WorkerSet::ClockMove WorkerSet::move_clock(LocalQueues& queues) noexcept {
+  MutexLock lock(&clock_mu_);
+  const std::int64_t earliest_ns = earliest_timer();
+  const RuntimeClock::Goal goal = clock_.goal(earliest_ns);
+  if (goal == RuntimeClock::Goal::kNone) return ClockMove::kNone;
+  // In this order: what is not under way any more has woken its task, which is in the hands of the driver's holder, or
+  // of a worker that is awake.
+  if (goal == RuntimeClock::Goal::kDeadline && takes_real_time()) return ClockMove::kLater;
+  if (!driver_->is_at_rest()) return ClockMove::kLater;
+  if (scheduler_.idle().awake() > 0) return ClockMove::kNone;
+  scheduler_.wake_up(queues);
+  clock_.step(earliest_ns);
+  fire_timers(now_ns());
+  return ClockMove::kMoved;
+}
+
+bool WorkerSet::takes_real_time() noexcept {
+  if (driver_->in_flight() > 0 || options_.busy_elsewhere()) return true;
+  for (auto& worker : workers_) {
+    if (worker->lending_.is_lent()) return true;
+  }
+  return false;
 }
 
 }  // namespace skua::internal

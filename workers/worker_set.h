@@ -24,6 +24,7 @@
 #include "scheduler/scheduler.h"
 #include "skua/internal/executor.h"
 #include "skua/internal/mutex.h"
+#include "time/runtime_clock.h"
 #include "workers/registry.h"
 #include "workers/stand_ins.h"
 #include "workers/worker.h"
@@ -42,6 +43,8 @@ struct WorkerSetOptions {
   DriverOptions driver = {};  // Its `workers` is set from the above.
   std::string thread_name = "skua";
   std::vector<int> cpus = {};  // To which the workers are bound, in turn; empty: to none.
+  // Whether something outside the workers is under way that takes real time: a paused clock does not jump then.
+  std::function<bool()> busy_elsewhere = [] { return false; };
   // Runs on a thread that becomes a worker (true) or ceases to be one (false).
   std::function<void(bool)> on_thread = [](bool) {};
 };
@@ -98,6 +101,7 @@ class WorkerSet final : public Executor {
 
   WorkerSet(WorkerSetOptions options, std::unique_ptr<Driver> driver);
   static void earlier_deadline(void* set, std::int64_t deadline_ns) noexcept;
+  static void nearer_deadlines(void* set) noexcept;
   Worker* current_worker() const noexcept;
   // What the scheduler's functions return: a worker, or IdleSet::kNobody.
   void unpark(int worker) noexcept {
@@ -111,8 +115,16 @@ class WorkerSet final : public Executor {
   bool schedule_spawned_outside(TaskHeader* task) noexcept;
   void wait_for_visitors() noexcept;
   void unpark_all() noexcept;
+  // By the runtime's clock.
+  std::int64_t earliest_timer() const noexcept;
+  // By the steady clock: how long the last one awake may sleep.
   std::int64_t earliest_deadline() const noexcept;
-  bool fire_timers(std::int64_t now_ns) noexcept;
+  // `steady_ns`: what the steady clock has just read.
+  bool fire_timers(std::int64_t steady_ns) noexcept;
+  // A worker has announced its sleep while the clock is paused.
+  enum class [[nodiscard]] ClockMove : std::uint8_t { kNone, kLater, kMoved };
+  SKUA_COLD ClockMove move_clock(LocalQueues& queues) noexcept SKUA_EXCLUDES(clock_mu_);
+  bool takes_real_time() noexcept;
   void thread_main(Worker& worker) noexcept;
   int bind_to_cpu(pthread_t thread, std::size_t index) const noexcept;
   absl::Status give_up_start(absl::Status status) noexcept SKUA_EXCLUDES(drain_mu_);
@@ -128,6 +140,8 @@ class WorkerSet final : public Executor {
   // Constant after construction.
   const WorkerSetOptions options_;
   const std::unique_ptr<Driver> driver_;
+  RuntimeClock clock_;
+  Mutex clock_mu_;  // Held by who moves a paused clock.
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::thread> threads_;  // After start().
   bool lends_ = false;                // Tasks that block may lend their worker to a stand-in.

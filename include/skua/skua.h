@@ -13,6 +13,7 @@
 #include "skua/fs/metadata.h"         // IWYU pragma: export
 #include "skua/fs/paths.h"            // IWYU pragma: export
 #include "skua/fs/watcher.h"          // IWYU pragma: export
+#include "skua/interval.h"            // IWYU pragma: export
 #include "skua/io/buffered_reader.h"  // IWYU pragma: export
 #include "skua/io/buffered_writer.h"  // IWYU pragma: export
 #include "skua/io/copy.h"             // IWYU pragma: export
@@ -52,6 +53,7 @@
 #include "skua/sync/semaphore.h"      // IWYU pragma: export
 #include "skua/sync/watch.h"          // IWYU pragma: export
 #include "skua/task.h"                // IWYU pragma: export
+#include "skua/test_clock.h"          // IWYU pragma: export
 #include "skua/this_task.h"           // IWYU pragma: export
 #include "skua/time.h"                // IWYU pragma: export
 #include "skua/unconstrained.h"       // IWYU pragma: export

@@ -17,7 +17,7 @@ namespace skua::internal {
 
 class TimerQueue;
 
-// Times are ns of CLOCK_MONOTONIC. Such a deadline never comes.
+// Times are ns of the runtime's clock: CLOCK_MONOTONIC, unless a test has paused it. Such a deadline never comes.
 inline constexpr std::int64_t kNeverNs = std::numeric_limits<std::int64_t>::max();
 
 // A task's place in a TimerQueue. It stays where it is while linked or firing.
@@ -43,7 +43,10 @@ struct TimerNode {
   State state = State::kIdle;
 };
 
-// `delay_ns` from now; kNeverNs if that is out of range. Any thread.
+// The time of the runtime whose task this thread runs: what deadlines are compared with. On other threads the steady
+// clock's.
+std::int64_t runtime_now_ns() noexcept;
+// `delay_ns` from now on; kNeverNs if that is out of range. Any thread, as above.
 std::int64_t deadline_after_ns(std::int64_t delay_ns) noexcept;
 
 // In ns, rounded up. What is too long becomes kNeverNs, what is negative (or NaN) becomes 0.
