@@ -360,14 +360,14 @@ bool Scheduler::any_work(const LocalQueues& self) const noexcept {
 }
 
 bool Scheduler::announce_sleep(LocalQueues& self, bool linger) noexcept {
-  const bool searched = std::exchange(self.searching, false);
-  idle_.sleep(self.worker, searched, linger);
+  idle_.sleep(self.worker, std::exchange(self.searching, false), linger);
   fork_gate_.before_last_look();  // [FORK-SLEEP]
   if (!any_work(self)) return true;
   wake_up(self);
-  // Whoever published what was seen here has woken nobody, because somebody searched. So that one goes on searching:
-  // at the end of its search it wakes the next for what else there is.
-  if (searched && !self.searching) {
+  // Whoever published what was seen here has woken nobody, because somebody searched, perhaps this worker: so it has to
+  // find it. Nor does it leave it to another that searches, which may be kept from running by the kernel between its
+  // search and its first task: this one would come back here again and again until then.
+  if (!self.searching) {
     idle_.resume_search();
     self.searching = true;
   }

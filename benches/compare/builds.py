@@ -107,8 +107,8 @@ def _compiler_version(compiler: str) -> str:
     return _first_line([compiler, "--version"])
 
 
-def _skua(workspace: Workspace, name: str, compiler: str) -> Program:
-    path = _build(_configure(workspace, name, compiler), "skua_rows")
+def _skua(workspace: Workspace, name: str, compiler: str, target: str = "skua_rows") -> Program:
+    path = _build(_configure(workspace, name, compiler), target)
     git = shutil.which("git")
     commit = "unknown commit"
     if git:
@@ -139,12 +139,55 @@ def tbb(workspace: Workspace) -> Program:
     return Program(_build(folder, "tbb_rows"), f"{version}, {_compiler_version(compiler)}")
 
 
+def _echo_program(workspace: Workspace, target: str) -> Program:
+    compiler = _tool("clang++-19")
+    path = _build(_configure(workspace, "skua", compiler), target)
+    return Program(path, _compiler_version(compiler))
+
+
+def echo_load(workspace: Workspace) -> Program:
+    return _echo_program(workspace, "echo_load")
+
+
+def skua_echo(workspace: Workspace) -> Program:
+    return _skua(workspace, "skua", _tool("clang++-19"), "skua_echo")
+
+
+def epoll_echo(workspace: Workspace) -> Program:
+    return _echo_program(workspace, "epoll_echo")
+
+
+def uring_echo(workspace: Workspace) -> Program:
+    return _echo_program(workspace, "uring_echo")
+
+
+def asio_echo(workspace: Workspace) -> Program:
+    header = pathlib.Path("/usr/include/asio/version.hpp")
+    if not header.is_file():
+        raise NotInstalled("no standalone Asio in /usr/include")
+    found = re.search(
+        r"// ASIO_VERSION.*?#define ASIO_VERSION (\d+)", header.read_text(), re.DOTALL
+    )
+    number = int(found[1]) if found else 0
+    version = f"{number // 100000}.{number // 100 % 1000}.{number % 100}"
+    program = _echo_program(workspace, "asio_echo")
+    return dataclasses.replace(program, version=f"{version}, {program.version}")
+
+
 # --- Tokio ------------------------------------------------------------------------------------
 
 _REGISTRY = pathlib.Path("/usr/share/cargo/registry")
 
 
 def tokio(workspace: Workspace) -> Program:
+    return _tokio(workspace, "tokio_rows")
+
+
+def tokio_echo(workspace: Workspace) -> Program:
+    return _tokio(workspace, "tokio_echo")
+
+
+def _tokio(workspace: Workspace, binary: str) -> Program:
     # Debian's own, not those of a rustup that stands first in the path: they fit Debian's crates.
     cargo, rustc = pathlib.Path("/usr/bin/cargo"), pathlib.Path("/usr/bin/rustc")
     for tool in (cargo, rustc):
@@ -171,7 +214,7 @@ def tokio(workspace: Workspace) -> Program:
     found = re.search(r'name = "tokio"\nversion = "([^"]*)"', lock)
     version = found[1] if found else "unknown version"
     return Program(
-        folder / "target" / "release" / "tokio_rows",
+        folder / "target" / "release" / binary,
         f"{version}, {_first_line([str(rustc), '--version'])}",
     )
 
@@ -180,15 +223,23 @@ def tokio(workspace: Workspace) -> Program:
 
 
 def go(workspace: Workspace) -> Program:
+    return _go(workspace, "go_rows", ".")
+
+
+def go_echo(workspace: Workspace) -> Program:
+    return _go(workspace, "go_echo", "./echo")
+
+
+def _go(workspace: Workspace, binary: str, package: str) -> Program:
     tool = _tool("go", "/usr/lib/go/bin/go")
     folder = workspace.folder("go")
-    program = folder / "go_rows"
+    program = folder / binary
     environment = {
         "GOCACHE": str(folder / "cache"),
         "GOFLAGS": "-buildvcs=false",
         "GOPROXY": "off",
     }
     source = workspace.source / "benches" / "peers" / "go"
-    _run([tool, "build", "-o", str(program), "."], source, environment)
+    _run([tool, "build", "-o", str(program), package], source, environment)
     version = _first_line([tool, "version"]).removeprefix("go version go")
     return Program(program, version)

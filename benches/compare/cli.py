@@ -12,12 +12,23 @@ import platform
 import shutil
 import subprocess
 import sys
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 from .builds import BuildFailed, NotInstalled, Workspace
 from .report import Report
 from .session import Entrant, enter, run_all
-from .tables import DEFAULT_PEERS, PEERS, ROWS, SKUA, SKUA_GCC, Competitor, Row
+from .tables import (
+    DEFAULT_ECHO_PEERS,
+    DEFAULT_PEERS,
+    ECHO_PEERS,
+    PEERS,
+    ROWS,
+    SKUA,
+    SKUA_ECHO,
+    SKUA_GCC,
+    Competitor,
+    Row,
+)
 
 _EXIT_FAILED = 1
 _ROUNDS = 5
@@ -35,15 +46,15 @@ Exit status: 0 done, 1 something failed to build, to run, or gave a wrong answer
 the command line."""
 
 
-def _names(known: Sequence[str], what: str):
+def _names(known: Sequence[str], what: str, groups: Mapping[str, Sequence[str]] = {}):
     def parse(text: str) -> list[str]:
         names = [name for name in text.split(",") if name]
-        unknown = [name for name in names if name not in known]
+        unknown = [name for name in names if name not in known and name not in groups]
         if unknown or not names:
             raise argparse.ArgumentTypeError(
                 f"unknown {what} {', '.join(unknown)}; known: {', '.join(known)}"
             )
-        return names
+        return [member for name in names for member in groups.get(name, [name])]
 
     return parse
 
@@ -60,7 +71,12 @@ def _at_least_one(text: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     rows = [row.name for row in ROWS]
-    peers = [peer.name for peer in PEERS]
+    groups: dict[str, list[str]] = {}
+    for row in ROWS:
+        if row.group:
+            groups.setdefault(row.group, []).append(row.name)
+    peers = list(dict.fromkeys(peer.name for peer in (*PEERS, *ECHO_PEERS)))
+    default_peers = list(dict.fromkeys((*DEFAULT_PEERS, *DEFAULT_ECHO_PEERS)))
     parser = argparse.ArgumentParser(
         prog="scripts/compare",
         description=_DESCRIPTION,
@@ -74,10 +90,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--only",
-        type=_names(rows, "row"),
+        type=_names(rows, "row", groups),
         default=rows,
         metavar="ROW,...",
-        help=f"these rows of: {', '.join(rows)}",
+        help=f"these rows of: {', '.join(rows)}; all echo_N and echo_rate_N: {', '.join(groups)}",
     )
     parser.add_argument(
         "--rounds",
@@ -88,9 +104,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--peers",
         type=_names([*peers, "none"], "peer"),
-        default=list(DEFAULT_PEERS),
+        default=default_peers,
         metavar="P,...",
-        help=f"these peers of: {', '.join(peers)}; or none (default {','.join(DEFAULT_PEERS)})",
+        help=f"these peers of: {', '.join(peers)}; or none (default {','.join(default_peers)})",
     )
     parser.add_argument(
         "--gcc",
@@ -163,12 +179,23 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _competitors(arguments: argparse.Namespace, rows: Sequence[Row]) -> list[Competitor]:
+    """Those that the rows need; Skua first."""
+    competitors: list[Competitor] = []
+    if any(not row.load for row in rows):
+        competitors += [SKUA] + ([SKUA_GCC] if arguments.gcc else [])
+        competitors += [peer for peer in PEERS if peer.name in arguments.peers]
+    if any(row.load for row in rows):
+        competitors.append(SKUA_ECHO)
+        competitors += [peer for peer in ECHO_PEERS if peer.name in arguments.peers]
+    return competitors
+
+
 def main(root: pathlib.Path, argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
     rounds = arguments.rounds or (_QUICK_ROUNDS if arguments.quick else _ROUNDS)
     rows = [row for row in ROWS if row.name in arguments.only]
-    competitors = [SKUA] + ([SKUA_GCC] if arguments.gcc else [])
-    competitors += [peer for peer in PEERS if peer.name in arguments.peers]
+    competitors = _competitors(arguments, rows)
 
     if arguments.install:
         try:
@@ -195,7 +222,7 @@ def main(root: pathlib.Path, argv: Sequence[str]) -> int:
             absent[competitor.name] = "does not build"
             _say(f"{competitor.name} does not build: {failure}")
             failed = True
-    if not entrants or entrants[0].competitor is not SKUA:
+    if not entrants or entrants[0].competitor.name != SKUA.name:
         _say("scripts/compare: without Skua there is nothing to compare.")
         return _EXIT_FAILED
 

@@ -65,13 +65,19 @@ class Report:
 
     def further_table(self) -> list[list[str]]:
         """Figures that only some rows have."""
-        table = [["row", "competitor", "figure", "median", "min - max"]]
+        table = [["row", "competitor", "figure", "median", "min - max", "Skua / it"]]
         for row in self.rows:
             for name, runs in self._runs(row).items():
                 for figure in row.further:
                     spread = figure_of(runs, figure)
                     span = f"{_number(spread.least)} - {_number(spread.most)}"
-                    table.append([row.name, name, figure, _number(spread.median), span])
+                    ratio = None
+                    if name != SKUA.name and SKUA.name in self._runs(row):
+                        ratio = ratio_of(self._runs(row)[SKUA.name], runs, figure)
+                    table.append(
+                        [row.name, name, figure, _number(spread.median), span]
+                        + [_ratio_text(ratio) if ratio else ""]
+                    )
         return table
 
     def remarks(self) -> list[str]:

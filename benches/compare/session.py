@@ -7,6 +7,7 @@ import ctypes.util
 import dataclasses
 import json
 import os
+import pathlib
 import resource
 import statistics
 import subprocess
@@ -14,9 +15,10 @@ import sys
 import time
 from typing import Callable, Sequence
 
+from . import builds, echo
 from .builds import BuildFailed, NotInstalled, Program, Workspace
 from .figures import Run
-from .tables import Competitor, Row
+from .tables import ROWS, Competitor, Row
 
 RUN_TIMEOUT_S = 900
 _EXIT_WRONG_ANSWER = 1
@@ -36,6 +38,7 @@ class Entrant:
     program: Program
     rows: frozenset[str]  # That the program has.
     environment: dict[str, str]
+    load_program: pathlib.Path | None = None  # Of a server: what asks it.
 
     def program_row(self, row: Row) -> str:
         return row.peer_row if self.competitor.is_peer and row.peer_row else row.name
@@ -67,6 +70,12 @@ def enter(competitor: Competitor, workspace: Workspace) -> Entrant:
             raise NotInstalled(f"no library {competitor.preload}")
         environment["LD_PRELOAD"] = library
     program = competitor.build(workspace)
+    if competitor.serves:
+        if competitor.io:
+            environment["SKUA_IO"] = competitor.io
+        loads = {row.name: row.load for row in ROWS if row.load}
+        able = frozenset(name for name, load in loads.items() if competitor.hogs or not load.hogged)
+        return Entrant(competitor, program, able, environment, builds.echo_load(workspace).path)
     listed = subprocess.run([program.path, "--list"], capture_output=True, text=True)
     if listed.returncode != 0:
         raise BuildFailed(f"{program.path} --list: {listed.stderr.strip()}")
@@ -74,29 +83,50 @@ def enter(competitor: Competitor, workspace: Workspace) -> Entrant:
     return Entrant(competitor, program, rows, environment)
 
 
-def run_once(entrant: Entrant, row: Row, size: int | None, workers: int) -> dict[str, float]:
-    """The figures of one run. Raises RunFailed."""
+def _run_program(
+    entrant: Entrant, row: Row, size: int | None, workers: int
+) -> subprocess.CompletedProcess[str]:
     command = [str(entrant.program.path), entrant.program_row(row), "--workers", str(workers)]
     if size is not None:
         command += ["--size", str(size)]
+    return subprocess.run(
+        command,
+        env={**os.environ, **entrant.environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=RUN_TIMEOUT_S,
+    )
+
+
+def _run_server(
+    entrant: Entrant, row: Row, quick: bool, workers: int
+) -> subprocess.CompletedProcess[str]:
+    load, load_program = row.load, entrant.load_program
+    assert load is not None and load_program is not None
+    server = [str(entrant.program.path), "--workers", str(workers), *entrant.competitor.arguments]
+    if load.hogged:
+        server.append("--hog")
+    seconds = load.quick_seconds if quick else load.seconds
+    return echo.run_load(server, entrant.environment, load_program, load, seconds, RUN_TIMEOUT_S)
+
+
+def run_once(entrant: Entrant, row: Row, size: int | None, workers: int) -> dict[str, float]:
+    """The figures of one run, of the row's full size if `size` is None. Raises RunFailed."""
     try:
-        result = subprocess.run(
-            command,
-            env={**os.environ, **entrant.environment},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=RUN_TIMEOUT_S,
-        )
+        if row.load:
+            result = _run_server(entrant, row, size is not None, workers)
+        else:
+            result = _run_program(entrant, row, size, workers)
     except subprocess.TimeoutExpired:
         raise RunFailed(f"did not end within {RUN_TIMEOUT_S} s") from None
-    except OSError as error:
+    except (OSError, echo.ServerFailed) as error:
         raise RunFailed(str(error)) from None
     if result.returncode != 0:
         why = f"exit status {result.returncode}"
         if result.returncode == _EXIT_WRONG_ANSWER:
-            why = "wrong answer"
+            why = "server failed" if row.load else "wrong answer"
         said = result.stderr.strip().splitlines()
         raise RunFailed(f"{why}: {said[-1]}" if said else why)
     try:

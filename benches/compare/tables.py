@@ -10,15 +10,29 @@ from . import builds
 
 
 @dataclasses.dataclass(frozen=True)
+class EchoLoad:
+    """What echo_load does to an echo server, see its --help."""
+
+    connections: int
+    rate: int | None = None  # Requests a second; None: closed loop.
+    idle: int = 0  # Further connections, which stay silent.
+    hogged: bool = False  # One task of the server computes for 100 ms at a time.
+    seconds: float = 3
+    quick_seconds: float = 0.3
+
+
+@dataclasses.dataclass(frozen=True)
 class Row:
     """One kind of work. Its definition and its full size are the programs' own; see benches/README.md."""
 
     name: str
-    quick_size: int  # With --quick.
+    quick_size: int = 0  # With --quick.
     figure: str = "ns_per_op"  # What is compared; less is better.
     unit: str = "ns/op"
     further: tuple[str, ...] = ()  # Figures that are reported beside it.
     peer_row: str | None = None  # What the peers call the same work, if not by the row's name.
+    group: str | None = None  # Another name, for all rows that have it.
+    load: EchoLoad | None = None  # Run by servers, not by programs of rows.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +45,35 @@ class Competitor:
     packages: tuple[str, ...]  # Of Debian 12.
     is_peer: bool = True
     preload: str | None = None  # A library that takes malloc's place, as the linker names it.
+    serves: bool = False  # Its program is an echo server, for the rows with a load.
+    hogs: bool = False  # A server with --hog.
+    arguments: tuple[str, ...] = ()  # Further ones of a server.
+    io: str | None = None  # SKUA_IO of a server.
+
+
+_ECHO_FIGURES = ("cpu_us", "requests_per_s", "p50_us", "p99_us", "p999_us", "max_us")
+
+
+def _closed_echo(connections: int) -> Row:
+    return Row(
+        f"echo_{connections}",
+        figure="cpu_us",
+        unit="us CPU/request",
+        further=_ECHO_FIGURES[1:],
+        group="echo",
+        load=EchoLoad(connections),
+    )
+
+
+def _open_echo(connections: int) -> Row:
+    return Row(
+        f"echo_rate_{connections}",
+        figure="p999_us",
+        unit="us (p99.9)",
+        further=("cpu_us", "p50_us", "p99_us", "max_us"),
+        group="echo",
+        load=EchoLoad(connections, rate=50_000),
+    )
 
 
 ROWS = (
@@ -67,6 +110,25 @@ ROWS = (
         unit="us (p99)",
         further=("p50_us", "p99_us", "max_us", "low_share"),
     ),
+    _closed_echo(1),
+    _closed_echo(50),
+    _closed_echo(500),
+    _open_echo(50),
+    _open_echo(500),
+    Row(
+        "echo_hogged",
+        figure="p99_us",
+        unit="us (p99)",
+        further=("p50_us", "p99_us", "p999_us", "max_us"),
+        load=EchoLoad(50, rate=5_000, hogged=True),
+    ),
+    Row(
+        "echo_idle",
+        figure="idle_bytes",
+        unit="bytes/connection",
+        further=("cpu_us", "p99_us"),
+        load=EchoLoad(1000, idle=10_000, seconds=1),
+    ),
 )
 
 # The first one is what the others are compared with.
@@ -98,3 +160,36 @@ PEERS = (
     ),
 )
 DEFAULT_PEERS = ("tbb", "tokio", "go")
+
+# --- Echo servers -------------------------------------------------------------------------------
+
+SKUA_ECHO = Competitor(
+    "skua",
+    "Skua",
+    builds.skua_echo,
+    packages=("clang-19",),
+    is_peer=False,
+    serves=True,
+    hogs=True,
+)
+# By the names that --peers takes.
+ECHO_PEERS = (
+    dataclasses.replace(
+        SKUA_ECHO, name="skua-epoll", title="Skua on epoll", is_peer=True, io="epoll"
+    ),
+    dataclasses.replace(
+        SKUA_ECHO,
+        name="skua-eager",
+        title="Skua with DriverHandover::kEager",
+        is_peer=True,
+        arguments=("--eager",),
+    ),
+    Competitor(
+        "tokio", "Tokio", builds.tokio_echo, packages=_TOKIO_PACKAGES, serves=True, hogs=True
+    ),
+    Competitor("go", "Go", builds.go_echo, packages=("golang-go",), serves=True, hogs=True),
+    Competitor("epoll", "C with epoll", builds.epoll_echo, packages=(), serves=True),
+    Competitor("uring", "C with io_uring", builds.uring_echo, packages=(), serves=True),
+    Competitor("asio", "Asio", builds.asio_echo, packages=("libasio-dev",), serves=True),
+)
+DEFAULT_ECHO_PEERS = ("tokio", "go", "epoll", "uring", "asio", "skua-epoll")

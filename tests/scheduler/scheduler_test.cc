@@ -480,6 +480,22 @@ int barriers = 0;
 void count_barrier() noexcept { ++barriers; }
 
 // Worker 1 sleeps and has the watch; worker 0 has filled its slot and does not come back.
+// The kernel may keep worker 1 from running between its search and its first task: worker 0 must neither sleep nor turn in
+// circles until then.
+TEST(SchedulerTest, WhoSeesWorkBeforeItSleepsTakesItThoughAnotherSearches) {
+  Scheduler scheduler({.workers = 2});
+  Tasks tasks;
+  EXPECT_EQ(steal(scheduler, 1), kNothing);
+  into_ring(scheduler, 1, tasks, 4);  // Wakes nobody: somebody searches.
+  EXPECT_EQ(steal(scheduler, 0), kNothing);
+  EXPECT_FALSE(announce_sleep(scheduler, 0));
+  EXPECT_EQ(scheduler.idle().searching(), 2);
+  EXPECT_EQ(steal(scheduler, 0).source, Source::kPeer);
+  EXPECT_EQ(end_search(scheduler, 0), kNobody);
+  EXPECT_EQ(end_search(scheduler, 1), kNobody);
+  EXPECT_EQ(scheduler.idle().searching(), 0);
+}
+
 TEST(SchedulerTest, TheWatchTakesTheSlotOfAWorkerThatHasNotTickedForAMillisecond) {
   constexpr std::int64_t kMs = 1'000'000;
   Scheduler scheduler({.workers = 2, .barrier = &count_barrier});

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The echo rows: a server in a process of its own, asked by echo_load in another one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import resource
+import select
+import subprocess
+import time
+from typing import Iterator, Mapping, Sequence
+
+from .tables import EchoLoad
+
+START_TIMEOUT_S = 10
+_SAYS = "listening on "
+
+
+class ServerFailed(Exception):
+    """The server did not start, or ended. Says why."""
+
+
+def _raise_descriptor_limit() -> None:
+    """For the processes that are started: a connection is a descriptor on each side."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _port_of(server: subprocess.Popen[bytes]) -> int:
+    """What the server says in its first line. Raises ServerFailed."""
+    assert server.stdout is not None
+    said = b""
+    end_s = time.monotonic() + START_TIMEOUT_S
+    while not said.endswith(b"\n"):
+        ready, _, _ = select.select([server.stdout], [], [], max(0, end_s - time.monotonic()))
+        if not ready:
+            raise ServerFailed(
+                f"the server did not say where it listens within {START_TIMEOUT_S} s"
+            )
+        part = os.read(server.stdout.fileno(), 256)
+        if not part:
+            raise ServerFailed("the server ended")
+        said += part
+    line = said.decode(errors="replace").strip()
+    port = line.removeprefix(_SAYS)
+    if not line.startswith(_SAYS) or not port.isdigit():
+        raise ServerFailed(f"the server did not say where it listens, but: {line[:100]}")
+    return int(port)
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[tuple[int, int]]:
+    """The port and the process id of a server, which ends when its stdin does."""
+    _raise_descriptor_limit()
+    server = subprocess.Popen(
+        command,
+        env={**os.environ, **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert server.stdin is not None and server.stdout is not None
+    try:
+        yield _port_of(server), server.pid
+    finally:
+        server.stdin.close()
+        try:
+            server.wait(START_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+        server.stdout.close()
+
+
+def last_cpu() -> int:
+    """The one that the load generator has."""
+    return max(os.sched_getaffinity(0))
+
+
+def run_load(
+    server: Sequence[str],
+    environment: Mapping[str, str],
+    load_program: pathlib.Path,
+    load: EchoLoad,
+    seconds: float,
+    timeout_s: float,
+) -> subprocess.CompletedProcess[str]:
+    """Starts the server, asks it, and ends it: what echo_load came to. Raises ServerFailed, TimeoutExpired."""
+    with running(server, environment) as (port, pid):
+        command = [str(load_program), "--port", str(port), "--server-pid", str(pid)]
+        command += ["--connections", str(load.connections), "--seconds", str(seconds)]
+        command += ["--cpu", str(last_cpu())]
+        if load.rate:
+            command += ["--rate", str(load.rate)]
+        if load.idle:
+            command += ["--idle", str(load.idle)]
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+        )

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""usage: echo_test.py FOLDER
+
+The echo servers and the load generator, built in FOLDER, for a moment each: that all of it works, and that a server
+that does it wrong is found out.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import textwrap
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "benches"))
+
+from compare import echo  # noqa: E402
+from compare.tables import EchoLoad  # noqa: E402
+
+FOLDER = pathlib.Path()
+TIMEOUT_S = 60
+CLOSED = EchoLoad(connections=3)
+OPEN = EchoLoad(connections=3, rate=500)
+
+# An echo server in few lines; what it does with a message is to be filled in.
+SERVER = """\
+    import os, socket, sys, threading
+    listener = socket.create_server(("127.0.0.1", 0))
+    print("listening on", listener.getsockname()[1], flush=True)
+    def serve(stream, number):
+        while message := stream.recv(4096):
+            {answer}
+    def accept():
+        for number in range(1000):
+            threading.Thread(target=serve, args=(listener.accept()[0], number), daemon=True).start()
+    threading.Thread(target=accept, daemon=True).start()
+    sys.stdin.read()
+    os._exit(0)
+    """
+
+
+class EchoTest(unittest.TestCase):
+    def run_load(self, server, load, environment=None):
+        return echo.run_load(
+            [str(part) for part in server],
+            environment or {},
+            FOLDER / "echo_load",
+            load,
+            seconds=0.05,
+            timeout_s=TIMEOUT_S,
+        )
+
+    def figures(self, server, load, environment=None):
+        result = self.run_load(server, load, environment)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        figures = json.loads(result.stdout)
+        self.assertGreater(figures["ops"], 0)
+        self.assertGreater(figures["requests_per_s"], 0)
+        self.assertGreater(figures["cpu_s"], 0)
+        self.assertGreater(figures["max_rss_kib"], 0)
+        self.assertLess(0, figures["p50_us"])
+        self.assertLessEqual(figures["p50_us"], figures["p99_us"])
+        self.assertLessEqual(figures["p99_us"], figures["p999_us"])
+        self.assertLessEqual(figures["p999_us"], figures["max_us"])
+        return figures
+
+    def test_skua_echoes_on_both_backends(self):
+        for backend in ("uring", "epoll"):
+            for workers in (1, 2):
+                with self.subTest(backend=backend, workers=workers):
+                    server = [FOLDER / "skua_echo", "--workers", workers]
+                    self.figures(server, CLOSED, {"SKUA_IO": backend})
+                    self.figures([*server, "--eager", "--hog"], OPEN, {"SKUA_IO": backend})
+
+    def test_the_peers_echo(self):
+        for name in ("epoll_echo", "uring_echo", "asio_echo"):
+            if not (FOLDER / name).exists():
+                continue  # Asio may not be installed.
+            with self.subTest(server=name):
+                self.figures([FOLDER / name], CLOSED)
+                self.figures([FOLDER / name, "--workers", 1], OPEN)
+
+    def test_idle_connections_are_counted(self):
+        figures = self.figures([FOLDER / "skua_echo"], EchoLoad(connections=2, idle=100))
+        self.assertEqual(figures["idle"], 100)
+        # Of 100 connections a page is 40 bytes each: no more than a sanity check.
+        self.assertLess(figures["idle_bytes"], 50_000)
+
+    # --- Servers that do it wrong -----------------------------------------------------------------
+
+    def bad_server(self, answer):
+        file = tempfile.NamedTemporaryFile("w", suffix=".py", encoding="utf-8")
+        self.addCleanup(file.close)
+        file.write(textwrap.dedent(SERVER).format(answer=answer))
+        file.flush()
+        return [sys.executable, file.name]
+
+    def assert_found_out(self, answer, message):
+        for load in (CLOSED, OPEN):
+            result = self.run_load(self.bad_server(answer), load)
+            self.assertEqual(result.returncode, 1)
+            self.assertEqual(result.stdout, "")
+            self.assertIn(message, result.stderr)
+
+    def test_a_right_answer_in_parts_is_right(self):
+        self.figures(
+            self.bad_server("stream.sendall(message[:5]); stream.sendall(message[5:])"), CLOSED
+        )
+
+    def test_other_bytes_are_found_out(self):
+        self.assert_found_out("stream.sendall(message[:-1] + b'?')", "wrong answer: other bytes")
+        # Its own, but of another connection.
+        self.assert_found_out(
+            "stream.sendall(message[:8] + bytes([number + 99]) + message[9:])", "wrong answer"
+        )
+
+    def test_more_bytes_are_found_out(self):
+        self.assert_found_out("stream.sendall(message + b'x')", "wrong answer: more bytes")
+
+    def test_a_lost_connection_is_found_out(self):
+        self.assert_found_out("stream.close(); return", "connection")
+
+    def test_a_server_that_does_not_start_is_told(self):
+        with self.assertRaisesRegex(echo.ServerFailed, "the server ended"):
+            self.run_load(["false"], CLOSED)
+        with self.assertRaisesRegex(echo.ServerFailed, "but: hello"):
+            self.run_load(["echo", "hello"], CLOSED)
+
+    # --- The command lines -----------------------------------------------------------------------
+
+    def assert_refused(self, program, arguments, message):
+        result = subprocess.run(
+            [FOLDER / program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+        self.assertEqual(result.returncode, 2, result.stderr)
+        self.assertEqual(result.stdout, "")
+        self.assertIn(message, result.stderr)
+        self.assertIn("usage: " + program, result.stderr)
+
+    def test_mistakes_are_named(self):
+        for arguments, message in (
+            ([], "which port?"),
+            (["--loud"], "unknown option --loud"),
+            (["--port"], "--port needs a value"),
+            (["--port", "1x"], "--port needs a number"),
+            (["--port", "1.5"], "--port needs a number"),
+            (["--port", "0"], "--port is from 1 to 65535"),
+            (["--port", "1", "--size", "15"], "--size is from 16 to 65536"),
+            (["--port", "1", "--requests", "1", "--seconds", "1"], "either --requests or"),
+        ):
+            self.assert_refused("echo_load", arguments, message)
+        self.assert_refused("skua_echo", ["--workers", "0"], "--workers is from 1")
+        self.assert_refused("epoll_echo", ["--hog"], "unknown option")
+
+    def test_help_explains(self):
+        for program in ("echo_load", "skua_echo", "uring_echo"):
+            result = subprocess.run([FOLDER / program, "--help"], capture_output=True, text=True)
+            self.assertEqual(result.returncode, 0)
+            self.assertIn("usage: " + program, result.stdout)
+
+    def test_nobody_listens(self):
+        result = subprocess.run(
+            [FOLDER / "echo_load", "--port", "1"], capture_output=True, text=True
+        )
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("to port 1: Connection refused", result.stderr)
+
+    def test_it_ends_after_so_many_requests(self):
+        with echo.running([str(FOLDER / "skua_echo")], {}) as (port, _):
+            result = subprocess.run(
+                [FOLDER / "echo_load", "--port", str(port), "--requests", "500"]
+                + ["--connections", "2", "--warm-up", "0"],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+        # One wait may bring an answer on each connection.
+        self.assertIn(json.loads(result.stdout)["ops"], (500, 501))
+
+
+if __name__ == "__main__":
+    FOLDER = pathlib.Path(sys.argv.pop(1))
+    unittest.main()
