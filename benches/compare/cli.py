@@ -14,8 +14,9 @@ import subprocess
 import sys
 from typing import Any, Mapping, Sequence
 
+from .baseline import NotAReport, changes_since, changes_table
 from .builds import BuildFailed, NotInstalled, Workspace
-from .report import Report
+from .report import Report, text_table
 from .session import Entrant, enter, run_all
 from .tables import (
     DEFAULT_ECHO_PEERS,
@@ -39,11 +40,11 @@ Builds Skua (Clang 19, -O3 -march=native) and its peers, runs them in turn on th
 prints medians and ratios. Peers whose tools are missing are left out. benches/README.md says what
 the rows do and how to read the figures.
 
-Writes build/compare/report.json and build/compare/report.md."""
+Writes build/compare/report.json, report.md and report.html (with pictures)."""
 
 _EPILOG = """\
-Exit status: 0 done, 1 something failed to build, to run, or gave a wrong answer, 2 a mistake in
-the command line."""
+Exit status: 0 done, 1 something failed to build, to run, gave a wrong answer, or is worse than in
+the baseline, 2 a mistake in the command line."""
 
 
 def _names(known: Sequence[str], what: str, groups: Mapping[str, Sequence[str]] = {}):
@@ -57,6 +58,13 @@ def _names(known: Sequence[str], what: str, groups: Mapping[str, Sequence[str]] 
         return [member for name in names for member in groups.get(name, [name])]
 
     return parse
+
+
+def _report(path: str) -> dict[str, Any]:
+    try:
+        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{path}: {error}") from error
 
 
 def _at_least_one(text: str) -> int:
@@ -115,6 +123,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--workers", type=_at_least_one, default=2, metavar="N", help="of each runtime (default 2)"
+    )
+    parser.add_argument(
+        "--baseline",
+        type=_report,
+        metavar="FILE",
+        help="an earlier report.json: shows how the ratios have changed, and fails if one is worse beyond noise",
     )
     parser.add_argument(
         "--install",
@@ -191,6 +205,20 @@ def _competitors(arguments: argparse.Namespace, rows: Sequence[Row]) -> list[Com
     return competitors
 
 
+def _is_worse(baseline: dict[str, Any], report: Report) -> bool:
+    """Prints what has changed. True also if that cannot be said."""
+    try:
+        changes = changes_since(baseline, report.to_json())
+    except NotAReport as error:
+        _say(f"scripts/compare: the baseline is {error}")
+        return True
+    if not changes:
+        _say("scripts/compare: the baseline has none of these ratios.")
+        return True
+    print("Since the baseline\n\n" + text_table(changes_table(changes)) + "\n")
+    return any(change.is_regression for change in changes)
+
+
 def main(root: pathlib.Path, argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
     rounds = arguments.rounds or (_QUICK_ROUNDS if arguments.quick else _ROUNDS)
@@ -240,6 +268,9 @@ def main(root: pathlib.Path, argv: Sequence[str]) -> int:
         json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8"
     )
     (output / "report.md").write_text(report.to_markdown(), encoding="utf-8")
+    (output / "report.html").write_text(report.to_html(), encoding="utf-8")
     print(report.to_text())
-    _say(f"Written: {output / 'report.json'}, {output / 'report.md'}")
+    if arguments.baseline is not None:
+        failed |= _is_worse(arguments.baseline, report)
+    _say(f"Written: {output}/report.json, report.md, report.html")
     return _EXIT_FAILED if failed or results.failures else 0

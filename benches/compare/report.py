@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a session gave, as text, as Markdown, and as JSON near to Google Benchmark's."""
+"""What a session gave, as text, as Markdown, as HTML, and as JSON near to Google Benchmark's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import math
 from typing import Any, Sequence
 
 from .figures import Run, Spread, figure_of, ratio_of
+from .html import html_page
 from .session import Entrant, Results
 from .tables import SKUA, SKUA_GCC, Row
 
@@ -108,7 +109,7 @@ class Report:
     def to_text(self) -> str:
         parts = []
         for title, table in self._sections():
-            parts.append(f"{title}\n\n{_text_table(table)}")
+            parts.append(f"{title}\n\n{text_table(table)}")
         parts += self.remarks()
         return "\n\n".join(parts) + "\n"
 
@@ -126,6 +127,13 @@ class Report:
             lines += ["", "## Remarks", ""]
             lines += [f"- {remark}" for remark in self.remarks()]
         return "\n".join(lines) + "\n"
+
+    def to_html(self) -> str:
+        sections = self._sections()
+        remarks = [[remark] for remark in self.remarks()]
+        if remarks:
+            sections.append(("Remarks", [[""], *remarks]))
+        return html_page(self.to_json(), sections)
 
     def to_json(self) -> dict[str, Any]:
         """`context` and `benchmarks` as in Google Benchmark's files, and `ratios` beside them."""
@@ -223,7 +231,7 @@ def _memory(kib: float) -> str:
     return f"{kib / 1024:.1f} MiB"
 
 
-def _text_table(table: list[list[str]]) -> str:
+def text_table(table: list[list[str]]) -> str:
     widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in table

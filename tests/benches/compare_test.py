@@ -3,9 +3,11 @@
 
 import contextlib
 import dataclasses
+import html.parser
 import io
 import json
 import pathlib
+import re
 import sys
 import tempfile
 import textwrap
@@ -15,7 +17,7 @@ from unittest import mock
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benches"))
 
-from compare import builds, cli, figures, report, session  # noqa: E402
+from compare import baseline, builds, cli, figures, report, session  # noqa: E402
 from compare.builds import NotInstalled, Program, Workspace  # noqa: E402
 from compare.figures import Run, Spread  # noqa: E402
 from compare.report import Report  # noqa: E402
@@ -209,6 +211,65 @@ class SessionTest(FakesTest):
         ratio = next(r for r in report["ratios"] if r["row"] == "fork" and r["to"] == "slow")
         self.assertEqual((ratio["median"], ratio["crosses_one"]), (0.5, False))
 
+    def test_the_html_has_pictures_and_needs_no_network(self):
+        page = self.report().to_html()
+        self.assertIn("<h2>Ratios: Skua to the peer</h2>", page)
+        self.assertIn("fork / slow</text>", page)
+        self.assertIn("<h3>pings</h3>", page)
+        self.assertIn("<title>p99_us 7.5</title>", page)
+        self.assertIn("<td>go: not compared: not installed: go</td>", page)
+        self.assertNotRegex(page, "src=|href=|@import|url\\(")
+        parser = BalancedTags()
+        parser.feed(page)
+        self.assertEqual(parser.open, [])
+
+
+class BalancedTags(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open = []
+
+    def handle_starttag(self, tag, attrs):
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, tag
+
+
+def ratio(least, median, most, row="fork"):
+    spread = {"min": least, "median": median, "max": most}
+    return {"row": row, "to": "tbb", "figure": "ns_per_op", **spread}
+
+
+class BaselineTest(unittest.TestCase):
+    def change(self, before, now):
+        (change,) = baseline.changes_since({"ratios": [before]}, {"ratios": [now]})
+        return change
+
+    def test_rounds_that_overlap_are_noise(self):
+        change = self.change(ratio(0.4, 0.5, 0.6), ratio(0.55, 0.7, 0.9))
+        self.assertFalse(change.beyond_noise)
+
+    def test_what_is_apart_is_better_or_worse(self):
+        self.assertTrue(self.change(ratio(0.4, 0.5, 0.6), ratio(0.7, 0.8, 0.9)).is_regression)
+        better = self.change(ratio(0.7, 0.8, 0.9), ratio(0.4, 0.5, 0.6))
+        self.assertTrue(better.beyond_noise)
+        self.assertFalse(better.is_regression)
+
+    def test_less_than_a_twentieth_is_noise(self):
+        change = self.change(ratio(0.500, 0.500, 0.500), ratio(0.520, 0.520, 0.520))
+        self.assertFalse(change.beyond_noise)
+
+    def test_only_what_both_have_is_compared(self):
+        now = {"ratios": [ratio(1, 1, 1, row="fib")]}
+        self.assertEqual(baseline.changes_since({"ratios": [ratio(1, 1, 1)]}, now), [])
+
+    def test_a_file_that_is_no_report_is_refused(self):
+        for bad in ([], {}, {"ratios": [{}]}, {"ratios": 3}):
+            with self.assertRaises(baseline.NotAReport):
+                baseline.changes_since(bad, {"ratios": []})
+
 
 class CommandLineTest(FakesTest):
     def main(self, entrants, *arguments):
@@ -238,6 +299,27 @@ class CommandLineTest(FakesTest):
         self.assertEqual(report["context"]["rounds"], 3)
         self.assertEqual(report["context"]["competitors"]["go"], "Go 1.0")
         self.assertIn("| fib | go |", (self.folder / "build/compare/report.md").read_text("utf-8"))
+
+    def test_what_is_worse_than_the_baseline_fails(self):
+        go = next(peer for peer in PEERS if peer.name == "go")
+        go = self.entrant("go", prints(10), go)
+        earlier = self.folder / "earlier.json"
+        for before, status, verdict in ((1.0, 1, "WORSE"), (4.0, 0, "better"), (2.0, 0, "+0%")):
+            old = {**ratio(before, before, before, row="fib"), "to": "go"}
+            earlier.write_text(json.dumps({"ratios": [old]}), encoding="utf-8")
+            arguments = ("--rounds", "1", "--peers", "go", "--baseline", str(earlier))
+            self.assertEqual(self.main([self.skua(), go], *arguments), status)
+            self.assertRegex(self.printed, rf"fib +go +{before:.2f} +2.00 .*{re.escape(verdict)}")
+
+    def test_a_baseline_that_cannot_be_used_is_told(self):
+        missing = str(self.folder / "none.json")
+        with self.assertRaises(SystemExit) as exit_, contextlib.redirect_stderr(io.StringIO()):
+            cli.main(self.folder, ["--baseline", missing])
+        self.assertEqual(exit_.exception.code, 2)
+        other = self.folder / "other.json"
+        other.write_text("{}", encoding="utf-8")
+        self.assertEqual(self.main([self.skua()], "--peers", "none", "--baseline", str(other)), 1)
+        self.assertIn("the baseline is no report", self.said)
 
     def test_quick_runs_are_smaller_and_fewer(self):
         self.assertEqual(self.main([self.skua()], "--quick", "--peers", "none"), 0)
