@@ -97,6 +97,13 @@ ROWS = (
     Row("mutex", quick_size=10_000),
     Row("spawn_blocking", quick_size=50_000),
     Row(
+        "timers",
+        quick_size=100_000,
+        figure="wall_s",
+        unit="s (1 is the longest sleep)",
+        further=("p50_us", "p99_us", "max_us"),
+    ),
+    Row(
         "blocking_beat",
         quick_size=8,
         figure="p99_us",
