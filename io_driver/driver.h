@@ -39,10 +39,10 @@
 #include "io_driver/backend.h"
 #include "io_driver/poller.h"
 #include "io_driver/system_calls.h"
-#include "io_driver/wake_batch.h"
 #include "skua/internal/config.h"
 #include "skua/internal/io_op.h"
 #include "skua/io_backend.h"
+#include "task/wake_batch.h"
 
 namespace skua::internal {
 

@@ -10,9 +10,9 @@
 #include <unistd.h>
 #include <utility>
 
-#include "io_driver/wake_batch.h"
 #include "skua/internal/check.h"
 #include "skua/status.h"
+#include "task/wake_batch.h"
 
 namespace skua::internal {
 namespace {

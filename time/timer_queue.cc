@@ -3,6 +3,7 @@
 
 #include "skua/internal/atomic.h"
 #include "skua/internal/check.h"
+#include "task/wake_batch.h"
 #include "time/clock.h"
 #include "time/runtime_clock.h"
 
@@ -79,7 +80,9 @@ std::size_t TimerQueue::fire(std::int64_t now_ns) noexcept {
     next_deadline_ns_.store(wheel_.next_deadline_ns(), std::memory_order_release);
   }
   // Popped first: once its task is woken, a node may be gone.
-  while (TimerNode* const node = due.pop_front()) node->waiting_task()->wake();
+  WakeBatch woken;
+  while (TimerNode* const node = due.pop_front()) woken.add(node->waiting_task());
+  woken.flush();
   return count;
 }
 

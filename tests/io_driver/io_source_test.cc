@@ -21,11 +21,11 @@
 #include <gtest/gtest.h>
 
 #include "io_driver/poller.h"
-#include "io_driver/wake_batch.h"
 #include "skua/runtime.h"
 #include "skua/spawn.h"
 #include "skua/task.h"
 #include "skua/time.h"
+#include "task/wake_batch.h"
 #include "tests/support/runtime_fixture.h"
 
 namespace skua {
