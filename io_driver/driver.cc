@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <poll.h>
 #include <sched.h>
 #include <string>
 #include <string_view>
@@ -20,6 +19,7 @@
 #include "skua/internal/atomic.h"
 #include "skua/internal/check.h"
 #include "skua/internal/executor.h"
+#include "skua/status.h"
 
 namespace skua::internal {
 namespace {
@@ -112,18 +112,23 @@ absl::StatusOr<std::unique_ptr<Driver>> Driver::create(const DriverOptions& opti
     return chosen.status();
   }
   std::unique_ptr<Backend> backend = std::move(chosen->backend);
+  if (backend->fd() >= 0) {
+    const int error = (*poller)->watch_backend(backend->fd());
+    if (error != 0) {
+      backend.reset();
+      (*poller)->shut_down();
+      return errno_to_status(error, "epoll_ctl");
+    }
+  }
   if (options.wrap != nullptr) backend = options.wrap(std::move(backend));
+  SystemCalls& calls = options.calls != nullptr ? *options.calls : SystemCalls::real();
   return std::unique_ptr<Driver>(
-      new Driver(options, std::move(chosen->choice), *poller, std::move(backend)));
+      new Driver(calls, std::move(chosen->choice), *poller, std::move(backend)));
 }
 
-Driver::Driver(const DriverOptions& options, BackendChoice choice, Poller* poller,
+Driver::Driver(SystemCalls& calls, BackendChoice choice, Poller* poller,
                std::unique_ptr<Backend> backend)
-    : choice_(std::move(choice)),
-      poller_(poller),
-      calls_(options.calls != nullptr ? *options.calls : SystemCalls::real()),
-      backend_(std::move(backend)),
-      poll_armed_(static_cast<std::size_t>(options.workers), false) {
+    : choice_(std::move(choice)), poller_(poller), calls_(calls), backend_(std::move(backend)) {
   backend_->attach(*this);
 }
 
@@ -264,11 +269,6 @@ std::size_t Driver::reap() noexcept {
         if (--op->completions_due_ == 0) woken += finish(op, IoOp::Phase::kCancelSent);
         break;
       }
-      case kPollTag:
-        // Whatever the result: the next wait arms it again.
-        poll_armed_[data >> 3] = false;
-        events_due_ = true;
-        break;
       default:
         SKUA_CHECK(false, data);
     }
@@ -298,7 +298,8 @@ std::size_t Driver::take_events(int count) noexcept {
           backend_->poll_fired(reinterpret_cast<IoOp*>(data & ~kEventTagMask));
           break;
         default:
-          SKUA_CHECK(data == kWakeEventTag, data);
+          // The ring has completions, which are reaped after this; or somebody has called wake().
+          SKUA_CHECK(data == kBackendEventTag || data == kWakeEventTag, data);
       }
     }
     // Written by the holder only; relaxed: a statistic.
@@ -372,44 +373,17 @@ void Driver::announce_wait(std::int64_t deadline_ns) noexcept {
 
 void Driver::cancel_wait() noexcept { sleeping_until_.store(kAwake, std::memory_order_relaxed); }
 
-void Driver::arm_poll(int worker) noexcept {
-  // One per thread: the poll's completion is work of the thread that armed it, and another one may be busy.
-  const auto index = static_cast<std::size_t>(worker);
-  if (index >= poll_armed_.size()) poll_armed_.resize(index + 1);
-  if (poll_armed_[index]) return;
-  poll_armed_[index] = true;
-  push(IoRequest(IORING_OP_POLL_ADD, poller_->fd(), 0, 0, 0, POLLIN),
-       (static_cast<std::uint64_t>(worker) << 3) | kPollTag, Caller::kHolder);
-}
-
-std::size_t Driver::wait_in_backend(int worker, std::int64_t now_ns) noexcept {
-  arm_poll(worker);
+std::size_t Driver::wait(std::int64_t now_ns) noexcept {
   std::size_t woken = drain_cancels();
   woken += submit_again();
+  // Refused (EAGAIN, EBUSY): the kernel wants its completions reaped, or memory; the caller's loop comes back.
+  const bool submitted = backend_->pending() == 0 || backend_->submit() == 0;
+  // After the announcement: whoever completes something from here on interrupts the wait.
+  woken += reap();
   woken += std::exchange(woken_while_pushing_, 0);
-  if (woken == 0) {
-    const std::int64_t deadline_ns = sleeping_until_.load(std::memory_order_relaxed);
-    const int result = backend_->submit_and_wait(now_ns, deadline_ns);
-    // ETIME: the deadline. EINTR: a signal. EBUSY, EAGAIN: the kernel wants its completions reaped, or memory;
-    // the caller's loop comes back.
-    SKUA_CHECK(result == 0 || result == -ETIME || result == -EINTR || result == -EBUSY ||
-                   result == -EAGAIN,
-               result);
-  }
-  cancel_wait();
-  woken += reap();
-  if (events_due_) woken += take_events(poller_->wait(0));
-  return woken;
-}
-
-std::size_t Driver::wait_in_poller(std::int64_t now_ns) noexcept {
-  std::size_t woken = drain_cancels();
-  woken += submit_again();
-  // After the announcement: who completes something from here on interrupts the wait.
-  woken += reap();
   std::int64_t timeout_ns = -1;
   const std::int64_t deadline_ns = sleeping_until_.load(std::memory_order_relaxed);
-  if (woken > 0) {
+  if (woken > 0 || !submitted) {
     timeout_ns = 0;
   } else if (deadline_ns != INT64_MAX) {
     timeout_ns = std::max<std::int64_t>(deadline_ns - now_ns, 0);
@@ -418,10 +392,6 @@ std::size_t Driver::wait_in_poller(std::int64_t now_ns) noexcept {
   cancel_wait();
   woken += take_events(events);
   return woken + reap();
-}
-
-std::size_t Driver::wait(int worker, std::int64_t now_ns) noexcept {
-  return backend_->sleeps() ? wait_in_backend(worker, now_ns) : wait_in_poller(now_ns);
 }
 
 void Driver::wake() noexcept {

@@ -210,6 +210,11 @@ int Poller::control(int operation, int fd, std::uint32_t events, std::uint64_t d
   return ::epoll_ctl(epoll_.get(), operation, fd, &event) == 0 ? 0 : -errno;
 }
 
+int Poller::watch_backend(int fd) noexcept {
+  // Edge-triggered: the holder reaps before it sleeps, and what is completed after that is an edge.
+  return -control(EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLET, kBackendEventTag);
+}
+
 int Poller::add_once(int fd, std::uint32_t events, std::uint64_t data) noexcept {
   registered_.fetch_add(1, std::memory_order_relaxed);
   const int result = control(EPOLL_CTL_ADD, fd, events | EPOLLONESHOT, data);

@@ -94,9 +94,10 @@ class IoRegistration {
 };
 
 // What an event is about: tags in the low bits of its data.
-inline constexpr std::uint64_t kSourceEventTag = 0;  // IoRegistration*.
-inline constexpr std::uint64_t kWakeEventTag = 1;    // The eventfd.
-inline constexpr std::uint64_t kOpEventTag = 2;      // IoOp*, of the backend.
+inline constexpr std::uint64_t kSourceEventTag = 0;   // IoRegistration*.
+inline constexpr std::uint64_t kWakeEventTag = 1;     // The eventfd.
+inline constexpr std::uint64_t kOpEventTag = 2;       // IoOp*, of the backend.
+inline constexpr std::uint64_t kBackendEventTag = 3;  // The backend's own descriptor.
 inline constexpr std::uint64_t kEventTagMask = 7;
 
 // Shared by its driver and by all that is registered: a socket may outlive the runtime it was first awaited on.
@@ -120,6 +121,9 @@ class Poller {
   // Serializes those that register the same source.
   Mutex& register_lock(const IoSource* source) noexcept;
 
+  // From now on wait() returns, too, whenever this descriptor becomes readable, which ends with its close. 0 or an errno.
+  int watch_backend(int fd) noexcept;
+
   // Waits once, for `events` (EPOLLIN, EPOLLOUT) of `fd`. 0 or -errno. Any worker.
   int add_once(int fd, std::uint32_t events, std::uint64_t data) noexcept;
   int add_again(int fd, std::uint32_t events, std::uint64_t data) noexcept;
@@ -133,8 +137,6 @@ class Poller {
   // Makes wait(), now or next, return. Any thread.
   void interrupt() noexcept;
 
-  // For the ring, which polls it.
-  int fd() const noexcept { return epoll_.get(); }
   // What may become ready, beside the eventfd. Any thread; a snapshot.
   std::int64_t registered() const noexcept { return registered_.load(std::memory_order_relaxed); }
   std::uint64_t waits() const noexcept { return waits_.load(std::memory_order_relaxed); }

@@ -316,10 +316,7 @@ Turn Worker::park() noexcept {
         driver.cancel_wait();
         woken = driver.poll();
       } else {
-        // A poll of the ring belongs to the thread that armed it.
-        woken = driver.wait(
-            stand_in_of_thread == kOwnThread ? index : set_.options_.workers + stand_in_of_thread,
-            now_ns());
+        woken = driver.wait(now_ns());
       }
       parker_.end();
     }
