@@ -280,36 +280,28 @@ std::size_t Driver::reap() noexcept {
   return woken;
 }
 
-// What the last wait of the poller has fetched, and what else is ready, but not for ever. Returns the number of tasks
-// woken.
+// What the last wait of the poller has fetched. Returns the number of tasks woken.
 std::size_t Driver::take_events(int count) noexcept {
-  constexpr int kRoundsMax = 4;
   std::size_t woken = 0;
-  for (int round = 1;; ++round) {
-    for (int i = 0; i < count; ++i) {
-      const epoll_event& event = poller_->event(i);
-      const std::uint64_t data = event.data.u64;
-      switch (data & kEventTagMask) {
-        case kSourceEventTag:
-          woken += reinterpret_cast<IoRegistration*>(data & ~kEventTagMask)
-                       ->on_event(event.events, ++generation_, batch_);
-          break;
-        case kOpEventTag:
-          backend_->poll_fired(reinterpret_cast<IoOp*>(data & ~kEventTagMask));
-          break;
-        default:
-          // The ring has completions, which are reaped after this; or somebody has called wake().
-          SKUA_CHECK(data == kBackendEventTag || data == kWakeEventTag, data);
-      }
+  for (int i = 0; i < count; ++i) {
+    const epoll_event& event = poller_->event(i);
+    const std::uint64_t data = event.data.u64;
+    switch (data & kEventTagMask) {
+      case kSourceEventTag:
+        woken += reinterpret_cast<IoRegistration*>(data & ~kEventTagMask)
+                     ->on_event(event.events, ++generation_, batch_);
+        break;
+      case kOpEventTag:
+        backend_->poll_fired(reinterpret_cast<IoOp*>(data & ~kEventTagMask));
+        break;
+      default:
+        // The ring has completions, which are reaped after this; or somebody has called wake().
+        SKUA_CHECK(data == kBackendEventTag || data == kWakeEventTag, data);
     }
-    // Written by the holder only; relaxed: a statistic.
-    events_.store(events_.load(std::memory_order_relaxed) + static_cast<std::uint64_t>(count),
-                  std::memory_order_relaxed);
-    // What is left is found by the next look, or makes the next wait return at once.
-    events_due_ = count == Poller::kEventsMax;
-    if (!events_due_ || round == kRoundsMax) break;
-    count = poller_->wait(0);
   }
+  // Written by the holder only; relaxed: a statistic.
+  events_.store(events_.load(std::memory_order_relaxed) + static_cast<std::uint64_t>(count),
+                std::memory_order_relaxed);
   batch_.flush();
   return woken;
 }
@@ -354,13 +346,13 @@ std::size_t Driver::drain_cancels() noexcept {
 
 // --- Polling and sleeping -------------------------------------------------------------------------
 
-std::size_t Driver::poll() noexcept {
+std::size_t Driver::poll(int events_max) noexcept {
   std::size_t woken = drain_cancels();
   woken += submit_again();
   flush();
   woken += reap();
-  if (events_due_ || poller_->registered() > 0) {
-    woken += take_events(poller_->wait(0));
+  if (events_max > 0 && poller_->registered() > 0) {
+    woken += take_events(poller_->wait(0, events_max));
     woken += reap();  // What the poller has made the backend complete.
   }
   return woken + std::exchange(woken_while_pushing_, 0);
@@ -388,7 +380,7 @@ std::size_t Driver::wait(std::int64_t now_ns) noexcept {
   } else if (deadline_ns != INT64_MAX) {
     timeout_ns = std::max<std::int64_t>(deadline_ns - now_ns, 0);
   }
-  const int events = poller_->wait(timeout_ns);
+  const int events = poller_->wait(timeout_ns, Poller::kEventsMax);
   cancel_wait();
   woken += take_events(events);
   return woken + reap();

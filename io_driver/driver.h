@@ -93,9 +93,9 @@ class Driver {
   }
   void release() noexcept { held_.store(false, std::memory_order_release); }  // [HOLD]
 
-  // Flushes, and wakes the tasks whose operations are complete or whose sources are ready. Returns how many. The
-  // holder.
-  std::size_t poll() noexcept;
+  // Flushes, and wakes the tasks whose operations are complete or whose sources are ready, of up to `events_max` of
+  // these (0 to Poller::kEventsMax); the others stay in the kernel, in their order. Returns how many. The holder.
+  std::size_t poll(int events_max = Poller::kEventsMax) noexcept;
 
   // The two steps of sleeping. First announces that the holder will sleep until `deadline_ns`: from then on
   // wake() interrupts it. The caller then looks once more at everything that could be a reason not to sleep,
@@ -155,7 +155,6 @@ class Driver {
   // The holder.
   std::vector<IoOp*> again_;             // To be submitted again.
   std::size_t woken_while_pushing_ = 0;  // By reaping to make room; the holder must not sleep then.
-  bool events_due_ = false;              // There were more than one look takes.
   std::uint64_t generation_ = 0;         // Of the last event.
   WakeBatch batch_;                      // Empty between two functions.
   // Any thread.

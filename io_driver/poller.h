@@ -129,9 +129,9 @@ class Poller {
   int add_again(int fd, std::uint32_t events, std::uint64_t data) noexcept;
   void remove(int fd) noexcept;
 
-  // Fetches what is ready into events(), waiting until then if `timeout_ns` (< 0: without end) is not 0. Returns how
-  // many; 0 also after a signal. The holder of the driver.
-  int wait(std::int64_t timeout_ns) noexcept;
+  // Fetches up to `events_max` events, 1 to kEventsMax, into event(), waiting for the first if `timeout_ns` (< 0: without
+  // end) is not 0. Returns how many; 0 also after a signal. The holder of the driver.
+  int wait(std::int64_t timeout_ns, int events_max) noexcept;
   const epoll_event& event(int index) const noexcept;
 
   // Makes wait(), now or next, return. Any thread.
