@@ -20,6 +20,7 @@ absl::StatusCode code_of(int error) {
     case ENODEV:
     case ENXIO:
     case ESRCH:
+    case ENOMEDIUM:
       return absl::StatusCode::kNotFound;
     case EEXIST:
     case EADDRINUSE:
@@ -35,6 +36,14 @@ absl::StatusCode code_of(int error) {
     case EFAULT:
     case EDESTADDRREQ:
     case ELOOP:
+    case EDOM:
+    case EILSEQ:
+    case EMSGSIZE:
+    case ENOPROTOOPT:
+    case ENOTSOCK:
+    case ENOTTY:
+    case EPROTOTYPE:
+    case ESPIPE:
       return absl::StatusCode::kInvalidArgument;
     case EBADF:
     case ENOTDIR:
@@ -46,6 +55,9 @@ absl::StatusCode code_of(int error) {
     case EBUSY:
     case ETXTBSY:
     case EPIPE:
+    case ENOTBLK:
+    case ESHUTDOWN:
+    case EXDEV:
       return absl::StatusCode::kFailedPrecondition;
     case EMFILE:
     case ENFILE:
@@ -54,6 +66,7 @@ absl::StatusCode code_of(int error) {
     case ENOSPC:
     case EDQUOT:
     case EMLINK:
+    case EUSERS:
       return absl::StatusCode::kResourceExhausted;
     case EAGAIN:
     case ECONNREFUSED:
@@ -61,10 +74,14 @@ absl::StatusCode code_of(int error) {
     case ENETUNREACH:
     case ENETDOWN:
     case EINTR:
+    case EHOSTDOWN:
+    case ENETRESET:
+    case ENOLCK:
       return absl::StatusCode::kUnavailable;
     case ECONNRESET:
     case ECONNABORTED:
     case ESTALE:
+    case EDEADLK:
       return absl::StatusCode::kAborted;
     case ETIMEDOUT:
     case ETIME:
@@ -78,6 +95,8 @@ absl::StatusCode code_of(int error) {
     case ENOSYS:
     case EOPNOTSUPP:
     case EAFNOSUPPORT:
+    case EPROTONOSUPPORT:
+    case ESOCKTNOSUPPORT:
       return absl::StatusCode::kUnimplemented;
     case EIO:
       return absl::StatusCode::kDataLoss;

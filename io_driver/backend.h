@@ -24,8 +24,6 @@ struct Completion {
 // What user_data means: tags in its low bits; operations are aligned to 8.
 inline constexpr std::uint64_t kOpTag = 0;      // IoOp*.
 inline constexpr std::uint64_t kCancelTag = 1;  // The IoOp* whose cancel this is.
-inline constexpr std::uint64_t kPollTag =
-    2;  // A poll of the poller, with the worker's number above.
 inline constexpr std::uint64_t kTagMask = 7;
 
 class Backend {
@@ -45,11 +43,9 @@ class Backend {
   // Takes the oldest completion. False: there is none. The holder of the driver.
   [[nodiscard]] virtual bool pop(Completion& completion) noexcept = 0;
 
-  // True: the holder sleeps in submit_and_wait(), with a poll of the poller among the requests. False: in the poller.
-  virtual bool sleeps() const noexcept = 0;
-  // Submits, then waits for a completion until `deadline_ns` (CLOCK_MONOTONIC; INT64_MAX: without end). 0 or -errno.
-  // Requires: sleeps(). The holder of the driver.
-  virtual int submit_and_wait(std::int64_t now_ns, std::int64_t deadline_ns) noexcept = 0;
+  // A descriptor that becomes readable whenever a completion is added, for the poller. -1: the backend wakes the holder
+  // itself. Any thread.
+  virtual int fd() const noexcept = 0;
   // A descriptor that the backend has put into the poller for `op` is ready. The holder of the driver.
   virtual void poll_fired(IoOp* op) noexcept = 0;
 

@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <poll.h>
 #include <sched.h>
 #include <string>
 #include <string_view>
@@ -20,6 +19,7 @@
 #include "skua/internal/atomic.h"
 #include "skua/internal/check.h"
 #include "skua/internal/executor.h"
+#include "skua/status.h"
 
 namespace skua::internal {
 namespace {
@@ -112,18 +112,23 @@ absl::StatusOr<std::unique_ptr<Driver>> Driver::create(const DriverOptions& opti
     return chosen.status();
   }
   std::unique_ptr<Backend> backend = std::move(chosen->backend);
+  if (backend->fd() >= 0) {
+    const int error = (*poller)->watch_backend(backend->fd());
+    if (error != 0) {
+      backend.reset();
+      (*poller)->shut_down();
+      return errno_to_status(error, "epoll_ctl");
+    }
+  }
   if (options.wrap != nullptr) backend = options.wrap(std::move(backend));
+  SystemCalls& calls = options.calls != nullptr ? *options.calls : SystemCalls::real();
   return std::unique_ptr<Driver>(
-      new Driver(options, std::move(chosen->choice), *poller, std::move(backend)));
+      new Driver(calls, std::move(chosen->choice), *poller, std::move(backend)));
 }
 
-Driver::Driver(const DriverOptions& options, BackendChoice choice, Poller* poller,
+Driver::Driver(SystemCalls& calls, BackendChoice choice, Poller* poller,
                std::unique_ptr<Backend> backend)
-    : choice_(std::move(choice)),
-      poller_(poller),
-      calls_(options.calls != nullptr ? *options.calls : SystemCalls::real()),
-      backend_(std::move(backend)),
-      poll_armed_(static_cast<std::size_t>(options.workers), false) {
+    : choice_(std::move(choice)), poller_(poller), calls_(calls), backend_(std::move(backend)) {
   backend_->attach(*this);
 }
 
@@ -264,11 +269,6 @@ std::size_t Driver::reap() noexcept {
         if (--op->completions_due_ == 0) woken += finish(op, IoOp::Phase::kCancelSent);
         break;
       }
-      case kPollTag:
-        // Whatever the result: the next wait arms it again.
-        poll_armed_[data >> 3] = false;
-        events_due_ = true;
-        break;
       default:
         SKUA_CHECK(false, data);
     }
@@ -280,35 +280,28 @@ std::size_t Driver::reap() noexcept {
   return woken;
 }
 
-// What the last wait of the poller has fetched, and what else is ready, but not for ever. Returns the number of tasks
-// woken.
+// What the last wait of the poller has fetched. Returns the number of tasks woken.
 std::size_t Driver::take_events(int count) noexcept {
-  constexpr int kRoundsMax = 4;
   std::size_t woken = 0;
-  for (int round = 1;; ++round) {
-    for (int i = 0; i < count; ++i) {
-      const epoll_event& event = poller_->event(i);
-      const std::uint64_t data = event.data.u64;
-      switch (data & kEventTagMask) {
-        case kSourceEventTag:
-          woken += reinterpret_cast<IoRegistration*>(data & ~kEventTagMask)
-                       ->on_event(event.events, ++generation_, batch_);
-          break;
-        case kOpEventTag:
-          backend_->poll_fired(reinterpret_cast<IoOp*>(data & ~kEventTagMask));
-          break;
-        default:
-          SKUA_CHECK(data == kWakeEventTag, data);
-      }
+  for (int i = 0; i < count; ++i) {
+    const epoll_event& event = poller_->event(i);
+    const std::uint64_t data = event.data.u64;
+    switch (data & kEventTagMask) {
+      case kSourceEventTag:
+        woken += reinterpret_cast<IoRegistration*>(data & ~kEventTagMask)
+                     ->on_event(event.events, ++generation_, batch_);
+        break;
+      case kOpEventTag:
+        backend_->poll_fired(reinterpret_cast<IoOp*>(data & ~kEventTagMask));
+        break;
+      default:
+        // The ring has completions, which are reaped after this; or somebody has called wake().
+        SKUA_CHECK(data == kBackendEventTag || data == kWakeEventTag, data);
     }
-    // Written by the holder only; relaxed: a statistic.
-    events_.store(events_.load(std::memory_order_relaxed) + static_cast<std::uint64_t>(count),
-                  std::memory_order_relaxed);
-    // What is left is found by the next look, or makes the next wait return at once.
-    events_due_ = count == Poller::kEventsMax;
-    if (!events_due_ || round == kRoundsMax) break;
-    count = poller_->wait(0);
   }
+  // Written by the holder only; relaxed: a statistic.
+  events_.store(events_.load(std::memory_order_relaxed) + static_cast<std::uint64_t>(count),
+                std::memory_order_relaxed);
   batch_.flush();
   return woken;
 }
@@ -353,13 +346,13 @@ std::size_t Driver::drain_cancels() noexcept {
 
 // --- Polling and sleeping -------------------------------------------------------------------------
 
-std::size_t Driver::poll() noexcept {
+std::size_t Driver::poll(int events_max) noexcept {
   std::size_t woken = drain_cancels();
   woken += submit_again();
   flush();
   woken += reap();
-  if (events_due_ || poller_->registered() > 0) {
-    woken += take_events(poller_->wait(0));
+  if (events_max > 0 && poller_->registered() > 0) {
+    woken += take_events(poller_->wait(0, events_max));
     woken += reap();  // What the poller has made the backend complete.
   }
   return woken + std::exchange(woken_while_pushing_, 0);
@@ -372,56 +365,25 @@ void Driver::announce_wait(std::int64_t deadline_ns) noexcept {
 
 void Driver::cancel_wait() noexcept { sleeping_until_.store(kAwake, std::memory_order_relaxed); }
 
-void Driver::arm_poll(int worker) noexcept {
-  // One per thread: the poll's completion is work of the thread that armed it, and another one may be busy.
-  const auto index = static_cast<std::size_t>(worker);
-  if (index >= poll_armed_.size()) poll_armed_.resize(index + 1);
-  if (poll_armed_[index]) return;
-  poll_armed_[index] = true;
-  push(IoRequest(IORING_OP_POLL_ADD, poller_->fd(), 0, 0, 0, POLLIN),
-       (static_cast<std::uint64_t>(worker) << 3) | kPollTag, Caller::kHolder);
-}
-
-std::size_t Driver::wait_in_backend(int worker, std::int64_t now_ns) noexcept {
-  arm_poll(worker);
+std::size_t Driver::wait(std::int64_t now_ns) noexcept {
   std::size_t woken = drain_cancels();
   woken += submit_again();
+  // Refused (EAGAIN, EBUSY): the kernel wants its completions reaped, or memory; the caller's loop comes back.
+  const bool submitted = backend_->pending() == 0 || backend_->submit() == 0;
+  // After the announcement: whoever completes something from here on interrupts the wait.
+  woken += reap();
   woken += std::exchange(woken_while_pushing_, 0);
-  if (woken == 0) {
-    const std::int64_t deadline_ns = sleeping_until_.load(std::memory_order_relaxed);
-    const int result = backend_->submit_and_wait(now_ns, deadline_ns);
-    // ETIME: the deadline. EINTR: a signal. EBUSY, EAGAIN: the kernel wants its completions reaped, or memory;
-    // the caller's loop comes back.
-    SKUA_CHECK(result == 0 || result == -ETIME || result == -EINTR || result == -EBUSY ||
-                   result == -EAGAIN,
-               result);
-  }
-  cancel_wait();
-  woken += reap();
-  if (events_due_) woken += take_events(poller_->wait(0));
-  return woken;
-}
-
-std::size_t Driver::wait_in_poller(std::int64_t now_ns) noexcept {
-  std::size_t woken = drain_cancels();
-  woken += submit_again();
-  // After the announcement: who completes something from here on interrupts the wait.
-  woken += reap();
   std::int64_t timeout_ns = -1;
   const std::int64_t deadline_ns = sleeping_until_.load(std::memory_order_relaxed);
-  if (woken > 0) {
+  if (woken > 0 || !submitted) {
     timeout_ns = 0;
   } else if (deadline_ns != INT64_MAX) {
     timeout_ns = std::max<std::int64_t>(deadline_ns - now_ns, 0);
   }
-  const int events = poller_->wait(timeout_ns);
+  const int events = poller_->wait(timeout_ns, Poller::kEventsMax);
   cancel_wait();
   woken += take_events(events);
   return woken + reap();
-}
-
-std::size_t Driver::wait(int worker, std::int64_t now_ns) noexcept {
-  return backend_->sleeps() ? wait_in_backend(worker, now_ns) : wait_in_poller(now_ns);
 }
 
 void Driver::wake() noexcept {

@@ -7,10 +7,10 @@
 //   any thread      -- cancel() --> cancel list ---------------------------^
 //   any thread      -- wake()   --> eventfd --> poller --------------------^
 //
-// The backend is an io_uring, which then polls the poller (an epoll descriptor), or, where io_uring is refused, the
-// blocking pool, and then the holder sleeps in the poller. Any worker submits. One at a time holds the driver
-// (try_hold): it alone reaps completions and events, sends cancels and sleeps in the kernel. States and protocol:
-// io_driver/README.md. The named edges:
+// The backend is an io_uring or, where io_uring is refused, the blocking pool. The holder sleeps in the poller (an epoll
+// descriptor), where the ring is watched too. Any worker submits. One at a time holds the driver (try_hold): it alone
+// reaps completions and events, sends cancels and sleeps in the kernel. States and protocol: io_driver/README.md. The
+// named edges:
 //
 //   [OP-SUBMIT]    submit()'s store of phase_ (release) -> the holder's load (acquire). The kernel carries the
 //                  address; what stands there is handed over by this edge.
@@ -39,16 +39,15 @@
 #include "io_driver/backend.h"
 #include "io_driver/poller.h"
 #include "io_driver/system_calls.h"
-#include "io_driver/wake_batch.h"
 #include "skua/internal/config.h"
 #include "skua/internal/io_op.h"
 #include "skua/io_backend.h"
+#include "task/wake_batch.h"
 
 namespace skua::internal {
 
 struct DriverOptions {
   unsigned ring_entries = 1024;  // Submission queue; 1 to 32768, rounded up to a power of two.
-  int workers = 1;               // Threads that will wait.
   // kAuto: what the environment variable SKUA_IO says ("uring", "epoll"), else what works.
   IoBackend backend = IoBackend::kAuto;
   // For tests: other calls for the sources, and a layer over the backend.
@@ -94,9 +93,9 @@ class Driver {
   }
   void release() noexcept { held_.store(false, std::memory_order_release); }  // [HOLD]
 
-  // Flushes, and wakes the tasks whose operations are complete or whose sources are ready. Returns how many. The
-  // holder.
-  std::size_t poll() noexcept;
+  // Flushes, and wakes the tasks whose operations are complete or whose sources are ready, of up to `events_max` of
+  // these (0 to Poller::kEventsMax); the others stay in the kernel, in their order. Returns how many. The holder.
+  std::size_t poll(int events_max = Poller::kEventsMax) noexcept;
 
   // The two steps of sleeping. First announces that the holder will sleep until `deadline_ns`: from then on
   // wake() interrupts it. The caller then looks once more at everything that could be a reason not to sleep,
@@ -104,8 +103,8 @@ class Driver {
   void announce_wait(std::int64_t deadline_ns) noexcept;
   void cancel_wait() noexcept;
   // Sleeps until something completes or is ready, wake() is called, or the announced deadline has passed; then as
-  // poll(). `worker` is the number of the thread, from 0 on. The holder.
-  std::size_t wait(int worker, std::int64_t now_ns) noexcept;
+  // poll(). The holder.
+  std::size_t wait(std::int64_t now_ns) noexcept;
 
   // Interrupts the holder's sleep, if there is one. Any thread.
   void wake() noexcept;
@@ -135,13 +134,10 @@ class Driver {
   static constexpr std::int64_t kAwake =
       INT64_MIN;  // sleeping_until_ of a holder that does not sleep.
 
-  Driver(const DriverOptions& options, BackendChoice choice, Poller* poller,
+  Driver(SystemCalls& calls, BackendChoice choice, Poller* poller,
          std::unique_ptr<Backend> backend);
   enum class Caller : std::uint8_t { kWorker, kHolder };
   void push(const IoRequest& request, std::uint64_t user_data, Caller caller) noexcept;
-  void arm_poll(int worker) noexcept;
-  std::size_t wait_in_backend(int worker, std::int64_t now_ns) noexcept;
-  std::size_t wait_in_poller(std::int64_t now_ns) noexcept;
   std::size_t reap() noexcept;
   std::size_t take_events(int count) noexcept;
   std::size_t op_completed(IoOp* op, std::int32_t result) noexcept;
@@ -159,8 +155,6 @@ class Driver {
   // The holder.
   std::vector<IoOp*> again_;             // To be submitted again.
   std::size_t woken_while_pushing_ = 0;  // By reaping to make room; the holder must not sleep then.
-  std::vector<bool> poll_armed_;         // By worker: a poll belongs to the thread that armed it.
-  bool events_due_ = false;              // A poll of the poller has fired.
   std::uint64_t generation_ = 0;         // Of the last event.
   WakeBatch batch_;                      // Empty between two functions.
   // Any thread.

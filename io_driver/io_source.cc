@@ -15,7 +15,7 @@ IoSource::IoSource(int fd) noexcept : fd_(fd) { SKUA_REQUIRE(fd >= 0, fd); }
 IoSource& IoSource::operator=(IoSource&& other) noexcept {
   if (this != &other) {
     close();
-    fd_ = std::exchange(other.fd_, -1);
+    fd_.store(other.fd_.exchange(-1, std::memory_order_relaxed), std::memory_order_relaxed);
     registration_.store(other.registration_.exchange(nullptr, std::memory_order_relaxed),
                         std::memory_order_relaxed);  // Who moves it has it alone.
   }
@@ -39,24 +39,28 @@ IoRegistration* IoSource::registered(int& error) noexcept {
   if (registration != nullptr) return registration;
   Driver* const driver = current_driver();
   SKUA_REQUIRE(driver != nullptr);  // Awaited on a runtime.
-  SKUA_REQUIRE(fd_ >= 0, fd_);      // Closed, or moved from.
+  const int fd = this->fd();
+  if (fd < 0) {
+    error = ECANCELED;  // Closed while its task had other things to do.
+    return nullptr;
+  }
   Poller& poller = driver->poller();
   MutexLock lock(&poller.register_lock(this));
   registration = registration_.load(std::memory_order_acquire);
   if (registration != nullptr) return registration;
-  IoRegistration* const made = poller.add_source(fd_, error);
+  IoRegistration* const made = poller.add_source(fd, error);
   if (made == nullptr) return nullptr;
   if (!registration_.compare_exchange_strong(registration, made, std::memory_order_acq_rel,
                                              std::memory_order_acquire)) {
     // A task of another runtime, with another poller's lock.
-    poller.remove_source(made, fd_);
+    poller.remove_source(made, fd);
     return registration;
   }
   return made;
 }
 
 int IoSource::release() noexcept {
-  const int fd = std::exchange(fd_, -1);
+  const int fd = fd_.exchange(-1, std::memory_order_relaxed);
   IoRegistration* const registration = registration_.exchange(nullptr, std::memory_order_acq_rel);
   if (registration != nullptr) registration->poller().remove_source(registration, fd);
   return fd;

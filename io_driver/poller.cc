@@ -10,9 +10,9 @@
 #include <unistd.h>
 #include <utility>
 
-#include "io_driver/wake_batch.h"
 #include "skua/internal/check.h"
 #include "skua/status.h"
+#include "task/wake_batch.h"
 
 namespace skua::internal {
 namespace {
@@ -210,6 +210,11 @@ int Poller::control(int operation, int fd, std::uint32_t events, std::uint64_t d
   return ::epoll_ctl(epoll_.get(), operation, fd, &event) == 0 ? 0 : -errno;
 }
 
+int Poller::watch_backend(int fd) noexcept {
+  // Edge-triggered: the holder reaps before it sleeps, and what is completed after that is an edge.
+  return -control(EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLET, kBackendEventTag);
+}
+
 int Poller::add_once(int fd, std::uint32_t events, std::uint64_t data) noexcept {
   registered_.fetch_add(1, std::memory_order_relaxed);
   const int result = control(EPOLL_CTL_ADD, fd, events | EPOLLONESHOT, data);
@@ -226,7 +231,7 @@ void Poller::remove(int fd) noexcept {
   registered_.fetch_sub(1, std::memory_order_relaxed);
 }
 
-int Poller::wait(std::int64_t timeout_ns) noexcept {
+int Poller::wait(std::int64_t timeout_ns, int events_max) noexcept {
   // Written by the holder only; relaxed: a statistic.
   waits_.store(waits_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 #ifdef __NR_epoll_pwait2
@@ -234,7 +239,7 @@ int Poller::wait(std::int64_t timeout_ns) noexcept {
     timespec timeout{};
     timeout.tv_sec = timeout_ns / 1'000'000'000;
     timeout.tv_nsec = timeout_ns % 1'000'000'000;
-    const long count = ::syscall(__NR_epoll_pwait2, epoll_.get(), events_.get(), kEventsMax,
+    const long count = ::syscall(__NR_epoll_pwait2, epoll_.get(), events_.get(), events_max,
                                  &timeout, nullptr, _NSIG / 8);
     if (count >= 0) return static_cast<int>(count);
     if (errno == EINTR) return 0;
@@ -247,7 +252,7 @@ int Poller::wait(std::int64_t timeout_ns) noexcept {
   std::int64_t timeout_ms = timeout_ns < 0 ? -1 : (timeout_ns + 999'999) / 1'000'000;
   if (timeout_ms > INT32_MAX) timeout_ms = INT32_MAX;
   const int count =
-      ::epoll_wait(epoll_.get(), events_.get(), kEventsMax, static_cast<int>(timeout_ms));
+      ::epoll_wait(epoll_.get(), events_.get(), events_max, static_cast<int>(timeout_ms));
   if (count >= 0) return count;
   SKUA_CHECK(errno == EINTR, errno);
   return 0;

@@ -94,9 +94,10 @@ class IoRegistration {
 };
 
 // What an event is about: tags in the low bits of its data.
-inline constexpr std::uint64_t kSourceEventTag = 0;  // IoRegistration*.
-inline constexpr std::uint64_t kWakeEventTag = 1;    // The eventfd.
-inline constexpr std::uint64_t kOpEventTag = 2;      // IoOp*, of the backend.
+inline constexpr std::uint64_t kSourceEventTag = 0;   // IoRegistration*.
+inline constexpr std::uint64_t kWakeEventTag = 1;     // The eventfd.
+inline constexpr std::uint64_t kOpEventTag = 2;       // IoOp*, of the backend.
+inline constexpr std::uint64_t kBackendEventTag = 3;  // The backend's own descriptor.
 inline constexpr std::uint64_t kEventTagMask = 7;
 
 // Shared by its driver and by all that is registered: a socket may outlive the runtime it was first awaited on.
@@ -120,21 +121,22 @@ class Poller {
   // Serializes those that register the same source.
   Mutex& register_lock(const IoSource* source) noexcept;
 
+  // From now on wait() returns, too, whenever this descriptor becomes readable, which ends with its close. 0 or an errno.
+  int watch_backend(int fd) noexcept;
+
   // Waits once, for `events` (EPOLLIN, EPOLLOUT) of `fd`. 0 or -errno. Any worker.
   int add_once(int fd, std::uint32_t events, std::uint64_t data) noexcept;
   int add_again(int fd, std::uint32_t events, std::uint64_t data) noexcept;
   void remove(int fd) noexcept;
 
-  // Fetches what is ready into events(), waiting until then if `timeout_ns` (< 0: without end) is not 0. Returns how
-  // many; 0 also after a signal. The holder of the driver.
-  int wait(std::int64_t timeout_ns) noexcept;
+  // Fetches up to `events_max` events, 1 to kEventsMax, into event(), waiting for the first if `timeout_ns` (< 0: without
+  // end) is not 0. Returns how many; 0 also after a signal. The holder of the driver.
+  int wait(std::int64_t timeout_ns, int events_max) noexcept;
   const epoll_event& event(int index) const noexcept;
 
   // Makes wait(), now or next, return. Any thread.
   void interrupt() noexcept;
 
-  // For the ring, which polls it.
-  int fd() const noexcept { return epoll_.get(); }
   // What may become ready, beside the eventfd. Any thread; a snapshot.
   std::int64_t registered() const noexcept { return registered_.load(std::memory_order_relaxed); }
   std::uint64_t waits() const noexcept { return waits_.load(std::memory_order_relaxed); }

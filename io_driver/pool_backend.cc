@@ -312,9 +312,4 @@ void PoolBackend::cancel(IoOp* op) noexcept {
   }
 }
 
-int PoolBackend::submit_and_wait(std::int64_t, std::int64_t) noexcept {
-  SKUA_CHECK(sleeps());
-  return -ENOSYS;
-}
-
 }  // namespace skua::internal

@@ -38,13 +38,8 @@ class PoolBackend final : public Backend {
   unsigned pending() const noexcept override { return 0; }
   int submit() noexcept override { return 0; }
   bool pop(Completion& completion) noexcept override;
-  bool sleeps() const noexcept override { return false; }
-  int submit_and_wait(std::int64_t now_ns, std::int64_t deadline_ns) noexcept override;
+  int fd() const noexcept override { return -1; }
   void poll_fired(IoOp* op) noexcept override;
-  // Whether pop() has something. The holder; what is done after it wakes the driver.
-  bool has_completions() const noexcept {
-    return !ready_.empty() || done_.load(std::memory_order_relaxed) != nullptr;
-  }
   bool may_lose(const IoRequest&) const noexcept override { return false; }
   std::uint64_t enters() const noexcept override { return 0; }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io_driver/ring.h"
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -20,13 +19,9 @@ struct NeededOp {
   const char* name;
 };
 constexpr NeededOp kNeededOps[] = {
-    {IORING_OP_NOP, "NOP"},
-    {IORING_OP_OPENAT, "OPENAT"},
-    {IORING_OP_READ, "READ"},
-    {IORING_OP_CLOSE, "CLOSE"},
-    {IORING_OP_STATX, "STATX"},
-    {IORING_OP_POLL_ADD, "POLL_ADD"},
-    {IORING_OP_ASYNC_CANCEL, "ASYNC_CANCEL"},
+    {IORING_OP_NOP, "NOP"},     {IORING_OP_OPENAT, "OPENAT"},
+    {IORING_OP_READ, "READ"},   {IORING_OP_CLOSE, "CLOSE"},
+    {IORING_OP_STATX, "STATX"}, {IORING_OP_ASYNC_CANCEL, "ASYNC_CANCEL"},
 };
 
 // It does with fewer, but not well.
@@ -95,9 +90,9 @@ absl::StatusOr<std::unique_ptr<Ring>> Ring::create(unsigned entries) {
   }
   if (result < 0) return refused(-result, "io_uring_setup");
   ring->initialized_ = true;
-  // NODROP: completions that find the queue full are kept by the kernel. EXT_ARG: a wait has a time-out.
-  if ((params.features & IORING_FEAT_NODROP) == 0 || (params.features & IORING_FEAT_EXT_ARG) == 0) {
-    return refused(ENOSYS, "io_uring features NODROP and EXT_ARG");
+  // Completions that find the queue full are kept by the kernel.
+  if ((params.features & IORING_FEAT_NODROP) == 0) {
+    return refused(ENOSYS, "io_uring feature NODROP");
   }
   io_uring_sq& sq = ring->ring_->sq;
   // The indirection that io_uring offers is not used: entry i is always request i.
@@ -131,7 +126,7 @@ absl::Status Ring::probe() noexcept {
   SKUA_CHECK(pushed);
   int result = 0;
   do {
-    result = enter(1, 1, IORING_ENTER_GETEVENTS, nullptr, 0);
+    result = enter(1, 1, IORING_ENTER_GETEVENTS);
   } while (result == -EINTR);
   if (result < 0) return refused(-result, "io_uring_enter");
   Completion completion;
@@ -166,17 +161,16 @@ unsigned Ring::pending() const noexcept {
   return __atomic_load_n(ring_->sq.ktail, __ATOMIC_ACQUIRE) - head;
 }
 
-int Ring::enter(unsigned to_submit, unsigned min_complete, unsigned flags, void* arg,
-                std::size_t arg_size) noexcept {
+int Ring::enter(unsigned to_submit, unsigned min_complete, unsigned flags) noexcept {
   enters_.fetch_add(1, std::memory_order_relaxed);
   return io_uring_enter2(static_cast<unsigned>(ring_->ring_fd), to_submit, min_complete, flags,
-                         static_cast<sigset_t*>(arg), arg_size);
+                         nullptr, _NSIG / 8);
 }
 
 int Ring::submit() noexcept {
   // Another worker may enter at the same time: the kernel serializes the two, and the second finds less.
   while (const unsigned count = pending()) {
-    const int result = enter(count, 0, 0, nullptr, _NSIG / 8);
+    const int result = enter(count, 0, 0);
     if (result == -EINTR) continue;
     if (result < 0) return result;
     if (result == 0) break;
@@ -184,22 +178,11 @@ int Ring::submit() noexcept {
   return 0;
 }
 
-int Ring::submit_and_wait(std::int64_t now_ns, std::int64_t deadline_ns) noexcept {
-  __kernel_timespec timeout{};
-  io_uring_getevents_arg arg{};
-  arg.sigmask_sz = _NSIG / 8;
-  if (deadline_ns != INT64_MAX) {
-    const std::int64_t left = std::max<std::int64_t>(deadline_ns - now_ns, 0);
-    timeout.tv_sec = left / 1'000'000'000;
-    timeout.tv_nsec = left % 1'000'000'000;
-    arg.ts = reinterpret_cast<std::uint64_t>(&timeout);
-  }
-  const int result =
-      enter(pending(), 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg, sizeof(arg));
-  return result < 0 ? result : 0;
-}
+int Ring::fd() const noexcept { return ring_->ring_fd; }
 
-void Ring::poll_fired(IoOp*) noexcept { SKUA_CHECK(!sleeps()); }
+void Ring::poll_fired(IoOp* op) noexcept {
+  SKUA_CHECK(op == nullptr);  // It puts no descriptor of an operation into the poller.
+}
 
 bool Ring::pop(Completion& completion) noexcept {
   io_uring_cq& cq = ring_->cq;
@@ -208,7 +191,7 @@ bool Ring::pop(Completion& completion) noexcept {
     // What did not fit into the queue is kept by the kernel until it is asked.
     const unsigned flags = __atomic_load_n(ring_->sq.kflags, __ATOMIC_ACQUIRE);
     if ((flags & IORING_SQ_CQ_OVERFLOW) == 0) return false;
-    enter(0, 0, IORING_ENTER_GETEVENTS, nullptr, _NSIG / 8);
+    enter(0, 0, IORING_ENTER_GETEVENTS);
     if (head == __atomic_load_n(cq.ktail, __ATOMIC_ACQUIRE)) return false;
   }
   const io_uring_cqe& cqe = cq.cqes[head & cq.ring_mask];

@@ -46,8 +46,7 @@ class Ring final : public Backend {
   unsigned pending() const noexcept override;
   int submit() noexcept override;
   bool pop(Completion& completion) noexcept override;
-  bool sleeps() const noexcept override { return true; }
-  int submit_and_wait(std::int64_t now_ns, std::int64_t deadline_ns) noexcept override;
+  int fd() const noexcept override;
   void poll_fired(IoOp* op) noexcept override;
   bool may_lose(const IoRequest&) const noexcept override { return true; }
   // Whether the kernel has the operation. Any thread.
@@ -57,8 +56,7 @@ class Ring final : public Backend {
  private:
   Ring();
   absl::Status probe() noexcept;
-  int enter(unsigned to_submit, unsigned min_complete, unsigned flags, void* arg,
-            std::size_t arg_size) noexcept;
+  int enter(unsigned to_submit, unsigned min_complete, unsigned flags) noexcept;
 
   const std::unique_ptr<io_uring> ring_;
   bool initialized_ = false;

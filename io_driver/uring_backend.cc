@@ -22,9 +22,4 @@ bool UringBackend::pop(Completion& completion) noexcept {
   return ring_->pop(completion) || pool_.pop(completion);
 }
 
-int UringBackend::submit_and_wait(std::int64_t now_ns, std::int64_t deadline_ns) noexcept {
-  // What the pool completes after this look interrupts the wait, which was announced before.
-  return ring_->submit_and_wait(now_ns, pool_.has_completions() ? now_ns : deadline_ns);
-}
-
 }  // namespace skua::internal

@@ -7,8 +7,8 @@
 //     '----it does not----------> PoolBackend --> done_, driver woken --> pop()
 //
 // Which of the two has an operation follows from its opcode, also for its cancel. The pool's part never polls: reads
-// and writes are the ring's. The holder sleeps in the ring; what the pool completes meanwhile wakes it through the
-// poller, as a wake-up by anybody else does ([DRIVER-WAKE]).
+// and writes are the ring's. What the pool completes while the holder sleeps wakes it as anybody else would
+// ([DRIVER-WAKE]).
 #pragma once
 
 #include <cstdint>
@@ -33,8 +33,7 @@ class UringBackend final : public Backend {
   unsigned pending() const noexcept override { return ring_->pending(); }
   int submit() noexcept override { return ring_->submit(); }
   bool pop(Completion& completion) noexcept override;
-  bool sleeps() const noexcept override { return true; }
-  int submit_and_wait(std::int64_t now_ns, std::int64_t deadline_ns) noexcept override;
+  int fd() const noexcept override { return ring_->fd(); }
   void poll_fired(IoOp* op) noexcept override { ring_->poll_fired(op); }
   bool may_lose(const IoRequest& request) const noexcept override {
     return ring_->knows(request.opcode);

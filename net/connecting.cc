@@ -105,6 +105,7 @@ Task<absl::StatusOr<IoSource>> accept_stream(IoSource* listener) {
       if (is_lack_of_resources(error)) {
         // The connection stays in the backlog, and the listener ready.
         co_await sleep_for(pause);
+        if (listener->fd() < 0) co_return errno_to_status(ECANCELED, "accept");
         pause = std::min(2 * pause, kAcceptPauseMax);
         continue;
       }

@@ -113,9 +113,12 @@ void CancellationState::tell(CancellationState** cancelled) noexcept {
       if (node == nullptr) return;
       unlink(node);
       switch (node->kind_) {
-        case CancellationNode::Kind::kTask:
-          task = static_cast<CancelledAwaiter*>(node)->task;
+        case CancellationNode::Kind::kTask: {
+          const auto* const waiter = static_cast<CancelledAwaiter*>(node);
+          if (waiter->branch_ != nullptr && !waiter->branch_->claim()) continue;
+          task = waiter->task;
           break;
+        }
         case CancellationNode::Kind::kCallback:
           callback = static_cast<CancellationCallbackNode*>(node);
           running_ = callback;
@@ -181,6 +184,16 @@ bool CancelledAwaiter::suspend(std::coroutine_handle<> awaiting, TaskHeader* wai
     return waiting->spend_budget(awaiting, this);
   }
   return waiting->commit_suspend();  // *this may be gone.
+}
+
+bool CancelledAwaiter::select_arm(SelectBranch* branch) noexcept {
+  task = branch->selection->task;
+  branch_ = branch;
+  return state_.get() != nullptr && !state_->add(this);
+}
+
+void CancelledAwaiter::select_disarm(SelectBranch*) noexcept {
+  if (state_.get() != nullptr) static_cast<void>(state_->remove(this));
 }
 
 CancelOutcome CancelledAwaiter::cancel_wait(Waiter* waiter) noexcept {

@@ -55,7 +55,7 @@ bool ConditionAwaiter::suspend(std::coroutine_handle<> awaiting, TaskHeader* wai
 
 void ConditionAwaiter::block() noexcept {
   ThreadJoiner joiner;
-  thread = &joiner;
+  set_thread(&joiner);
   enqueue_and_unlock();
   joiner.wait();  // [JOIN-THREAD]
 }

@@ -38,7 +38,12 @@ void Notify::notify_one() noexcept {
       if (waiters_.empty()) word_.store(0, std::memory_order_relaxed);
       break;
     }
-    word = word_.load(std::memory_order_relaxed);  // The last waiter was cancelled meanwhile.
+    // The last waiter was cancelled meanwhile, or waits for nothing any more, and was taken out just now.
+    word = word_.load(std::memory_order_relaxed);
+    if ((word & kHasWaiters) != 0) {
+      word = 0;
+      word_.store(word, std::memory_order_relaxed);  // As above.
+    }
   }
   waiter->wake();  // *this may be gone.
 }

@@ -10,6 +10,14 @@ void OneshotState::wake_receiver(std::uint32_t before) noexcept {
   const std::uintptr_t waiter = receiver_;  // [ONESHOT-WAIT]
   if (SKUA_UNLIKELY((waiter & JoinState::kThreadTag) != 0)) {
     reinterpret_cast<ThreadJoiner*>(waiter & ~JoinState::kThreadTag)->notify();
+  } else if (SKUA_UNLIKELY((waiter & kSelectTag) != 0)) {
+    auto* const branch = reinterpret_cast<SelectBranch*>(waiter & ~kSelectTag);
+    TaskHeader* const task = branch->selection->task;
+    if (branch->claim()) {
+      task->wake();
+    } else {
+      branch->left.store(true, std::memory_order_release);
+    }
   } else {
     reinterpret_cast<TaskHeader*>(waiter)->wake();
   }

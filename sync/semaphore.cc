@@ -33,6 +33,7 @@ void Semaphore::release_to_waiters(std::size_t count) noexcept {
     while (first_ != nullptr && count > 0) {
       internal::SemaphoreAwaiter* const waiter = first_;
       unlink(waiter);
+      if (waiter->branch_ != nullptr && !waiter->branch_->claim()) continue;
       waiter->granted_ = true;
       *tail = waiter;
       tail = &waiter->next_;
@@ -99,6 +100,18 @@ bool SemaphoreAwaiter::suspend(std::coroutine_handle<> awaiting, TaskHeader* wai
     return waiting->spend_budget(awaiting, this);
   }
   return waiting->commit_suspend();  // *this may be gone.
+}
+
+bool SemaphoreAwaiter::select_arm(SelectBranch* branch) noexcept {
+  task = branch->selection->task;
+  branch_ = branch;
+  if (!semaphore_->take_or_enqueue(this)) return false;
+  granted_ = true;
+  return true;
+}
+
+void SemaphoreAwaiter::select_disarm(SelectBranch*) noexcept {
+  static_cast<void>(semaphore_->cancel(this));
 }
 
 CancelOutcome SemaphoreAwaiter::cancel_acquire(Waiter* waiter) noexcept {

@@ -3,6 +3,7 @@
 
 #include "skua/internal/atomic.h"
 #include "skua/internal/check.h"
+#include "task/wake_batch.h"
 #include "time/clock.h"
 #include "time/runtime_clock.h"
 
@@ -79,7 +80,9 @@ std::size_t TimerQueue::fire(std::int64_t now_ns) noexcept {
     next_deadline_ns_.store(wheel_.next_deadline_ns(), std::memory_order_release);
   }
   // Popped first: once its task is woken, a node may be gone.
-  while (TimerNode* const node = due.pop_front()) node->task->wake();
+  WakeBatch woken;
+  while (TimerNode* const node = due.pop_front()) woken.add(node->waiting_task());
+  woken.flush();
   return count;
 }
 
@@ -103,6 +106,23 @@ bool SleepAwaiter::suspend(std::coroutine_handle<> awaiting, TaskHeader* waiting
   node_.task = waiting;
   queue_->add(&node_);
   return waiting->commit_suspend();  // *this may be gone.
+}
+
+bool SleepAwaiter::select_take(TaskHeader*) noexcept {
+  queue_ = &require_timer_queue();
+  return node_.deadline_ns <= queue_->now_ns();
+}
+
+bool SleepAwaiter::select_arm(SelectBranch* branch) noexcept {
+  node_.branch = branch;
+  node_.in_select = true;
+  queue_->add(&node_);
+  return false;
+}
+
+// Under the queue's lock: a waker that was too late has left it there.
+void SleepAwaiter::select_disarm(SelectBranch*) noexcept {
+  static_cast<void>(queue_->remove(&node_));
 }
 
 CancelOutcome SleepAwaiter::cancel_sleep(Waiter* waiter) noexcept {

@@ -71,9 +71,15 @@ void TimerWheel::remove(TimerNode* node) noexcept {
 std::size_t TimerWheel::expire(std::int64_t now_ns, TimerList& due) noexcept {
   const Tick now = std::max(elapsed_, tick_at_or_before(now_ns));
   const std::size_t size_before = size_;
+  std::size_t unclaimed = 0;
   const auto fire = [&](TimerNode* node) {
-    node->state = TimerNode::State::kFiring;
     --size_;
+    if (SKUA_UNLIKELY(!node->claim())) {
+      node->state = TimerNode::State::kIdle;
+      ++unclaimed;
+      return;
+    }
+    node->state = TimerNode::State::kFiring;
     due.push_back(node);
   };
 
@@ -94,7 +100,7 @@ std::size_t TimerWheel::expire(std::int64_t now_ns, TimerList& due) noexcept {
   }
   // All slots begin later, so each node keeps its highest differing digit: [AHEAD] holds.
   elapsed_ = now;
-  return size_before - size_;
+  return size_before - size_ - unclaimed;
 }
 
 std::int64_t TimerWheel::next_deadline_ns() const noexcept {

@@ -184,12 +184,27 @@ SKUA_NOINLINE void Worker::run_specially(TaskHeader* task, bool timed, bool drai
   if (timed) sampler_.end_run(now_ns() - begin_ns);
 }
 
+// No more events than the ring has room for: a ring that overflows gives its oldest tasks to the injector, where they wait
+// behind what comes later, while the kernel keeps its events in their order. But not for ever, for the ring may be full of
+// tasks that yield.
+int Worker::events_max() noexcept {
+  constexpr int kEventsMin = 16;
+  constexpr int kLooksWithoutEventsMax = 8;
+  const auto room = static_cast<int>(queues_.rings[kNormalLevel].room());
+  if (room < kEventsMin && looks_without_events_ < kLooksWithoutEventsMax) {
+    ++looks_without_events_;
+    return 0;
+  }
+  looks_without_events_ = 0;
+  return std::clamp(room, kEventsMin, Poller::kEventsMax);
+}
+
 // True if a task became ready.
 bool Worker::look_at_events() noexcept {
   std::size_t woken = 0;
   queues_.end_runs();
   if (set_.driver_->try_hold()) {
-    woken = set_.driver_->poll();
+    woken = set_.driver_->poll(events_max());
     set_.driver_->release();
   } else {
     // The holder reaps; what this worker's tasks have asked for must not wait for it.
@@ -316,10 +331,7 @@ Turn Worker::park() noexcept {
         driver.cancel_wait();
         woken = driver.poll();
       } else {
-        // A poll of the ring belongs to the thread that armed it.
-        woken = driver.wait(
-            stand_in_of_thread == kOwnThread ? index : set_.options_.workers + stand_in_of_thread,
-            now_ns());
+        woken = driver.wait(now_ns());
       }
       parker_.end();
     }

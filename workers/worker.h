@@ -81,6 +81,7 @@ class Worker : public WorkerCore {
   void want() noexcept;
   void run(const Found& found, bool draining) noexcept;
   void run_specially(TaskHeader* task, bool timed, bool draining) noexcept;
+  int events_max() noexcept;
   bool look_at_events() noexcept;
   bool look_is_due() noexcept;
   Turn turn_without_task(Source& source) noexcept;
@@ -92,9 +93,10 @@ class Worker : public WorkerCore {
   WorkerSet& set_;
   LocalQueues& queues_;
   // Owner only.
-  int turns_to_clock_ = 1;    // Until the next look at the clock,
-  int turns_between_ = 1;     // from the last one on.
-  int turns_since_look_ = 0;  // At the driver and the timers, as of the last look at the clock.
+  int turns_to_clock_ = 1;        // Until the next look at the clock,
+  int turns_between_ = 1;         // from the last one on.
+  int turns_since_look_ = 0;      // At the driver and the timers, as of the last look at the clock.
+  int looks_without_events_ = 0;  // In a row.
   std::int64_t last_look_ns_ = 0;
   std::int64_t last_clock_ns_ = 0;
   bool has_slept_ = false;     // Or was about to, since the last run.

@@ -26,7 +26,6 @@ constexpr std::uint32_t kAwaited = 1u << 31;
 // --- WorkerSet: life ----------------------------------------------------------------------------
 
 absl::StatusOr<std::unique_ptr<WorkerSet>> WorkerSet::create(WorkerSetOptions options) {
-  options.driver.workers = options.workers;
   auto driver = Driver::create(options.driver);
   if (!driver.ok()) return driver.status();
   return std::unique_ptr<WorkerSet>(new WorkerSet(std::move(options), *std::move(driver)));

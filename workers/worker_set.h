@@ -40,7 +40,7 @@ struct WorkerSetOptions {
   bool use_membarrier = true;         // If the kernel has it; tests do without.
   // A worker that leaves the driver with work wakes another one to take it.
   bool eager_handover = false;
-  DriverOptions driver = {};  // Its `workers` is set from the above.
+  DriverOptions driver = {};
   std::string thread_name = "skua";
   std::vector<int> cpus = {};  // To which the workers are bound, in turn; empty: to none.
   // Whether something outside the workers is under way that takes real time: a paused clock does not jump then.

@@ -139,14 +139,14 @@ def tbb(workspace: Workspace) -> Program:
     return Program(_build(folder, "tbb_rows"), f"{version}, {_compiler_version(compiler)}")
 
 
-def _echo_program(workspace: Workspace, target: str) -> Program:
+def _c_program(workspace: Workspace, target: str) -> Program:
     compiler = _tool("clang++-19")
     path = _build(_configure(workspace, "skua", compiler), target)
     return Program(path, _compiler_version(compiler))
 
 
 def echo_load(workspace: Workspace) -> Program:
-    return _echo_program(workspace, "echo_load")
+    return _c_program(workspace, "echo_load")
 
 
 def skua_echo(workspace: Workspace) -> Program:
@@ -154,11 +154,15 @@ def skua_echo(workspace: Workspace) -> Program:
 
 
 def epoll_echo(workspace: Workspace) -> Program:
-    return _echo_program(workspace, "epoll_echo")
+    return _c_program(workspace, "epoll_echo")
 
 
 def uring_echo(workspace: Workspace) -> Program:
-    return _echo_program(workspace, "uring_echo")
+    return _c_program(workspace, "uring_echo")
+
+
+def uring_rows(workspace: Workspace) -> Program:
+    return _c_program(workspace, "uring_rows")
 
 
 def asio_echo(workspace: Workspace) -> Program:
@@ -170,7 +174,7 @@ def asio_echo(workspace: Workspace) -> Program:
     )
     number = int(found[1]) if found else 0
     version = f"{number // 100000}.{number // 100 % 1000}.{number % 100}"
-    program = _echo_program(workspace, "asio_echo")
+    program = _c_program(workspace, "asio_echo")
     return dataclasses.replace(program, version=f"{version}, {program.version}")
 
 

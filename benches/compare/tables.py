@@ -97,6 +97,13 @@ ROWS = (
     Row("mutex", quick_size=10_000),
     Row("spawn_blocking", quick_size=50_000),
     Row(
+        "timers",
+        quick_size=100_000,
+        figure="wall_s",
+        unit="s (1 is the longest sleep)",
+        further=("p50_us", "p99_us", "max_us"),
+    ),
+    Row(
         "blocking_beat",
         quick_size=8,
         figure="p99_us",
@@ -110,6 +117,10 @@ ROWS = (
         unit="us (p99)",
         further=("p50_us", "p99_us", "max_us", "low_share"),
     ),
+    Row("file_read", quick_size=100_000, further=("cpu_ns_per_op",)),
+    Row("file_read_1", quick_size=100_000, figure="cpu_ns_per_op", unit="ns CPU/op"),
+    Row("file_read_direct", quick_size=20_000, further=("cpu_ns_per_op",)),
+    Row("file_read_direct_32", quick_size=20_000, further=("cpu_ns_per_op",)),
     _closed_echo(1),
     _closed_echo(50),
     _closed_echo(500),
@@ -143,6 +154,7 @@ PEERS = (
     Competitor("tbb", "oneTBB", builds.tbb, packages=("libtbb-dev",)),
     Competitor("tokio", "Tokio", builds.tokio, packages=_TOKIO_PACKAGES),
     Competitor("go", "Go", builds.go, packages=("golang-go",)),
+    Competitor("uring", "C with io_uring", builds.uring_rows, packages=()),
     # Not run unless asked for.
     Competitor(
         "tbb-tcmalloc",
@@ -159,7 +171,7 @@ PEERS = (
         preload=_TCMALLOC,
     ),
 )
-DEFAULT_PEERS = ("tbb", "tokio", "go")
+DEFAULT_PEERS = ("tbb", "tokio", "go", "uring")
 
 # --- Echo servers -------------------------------------------------------------------------------
 

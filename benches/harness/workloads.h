@@ -12,6 +12,19 @@
 
 namespace skua::bench {
 
+// --- timers: tasks that sleep at the same time --------------------------------------------------
+
+inline constexpr RowInfo kTimers = {
+    .name = "timers",
+    .size_is = "tasks that sleep",
+    .sizes = {.full = 1'000'000, .warm_up = 10'000, .smoke = 1'000, .min = 1, .max = 10'000'000},
+};
+
+// 1 to 1000, spread evenly, in no order.
+constexpr std::int64_t sleep_of_task_ms(std::uint64_t task) {
+  return 1 + static_cast<std::int64_t>((task * 2'654'435'761u >> 7) % 1000);
+}
+
 // --- skynet: a tree with ten branches at each node --------------------------------------------
 
 inline constexpr std::int64_t kSkynetBranches = 10;

@@ -12,7 +12,7 @@ int main(int argc, char** argv) {
   std::vector<SkuaRow> rows;
   for (const auto& part :
        {fork_rows(), fork_n_rows(), spawn_rows(), spawn_tree_rows(), yield_rows(), ping_pong_rows(),
-        channel_rows(), priority_rows(), blocking_rows()}) {
+        channel_rows(), priority_rows(), blocking_rows(), timer_rows(), file_read_rows()}) {
     rows.insert(rows.end(), part.begin(), part.end());
   }
   const ProgramInfo program = {.name = "skua_rows",

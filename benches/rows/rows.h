@@ -26,5 +26,7 @@ std::span<const SkuaRow> ping_pong_rows();   // ping_pong: on oneshot.
 std::span<const SkuaRow> channel_rows();     // mpsc_1_1, mpsc_4_1, mpmc_4_4, mutex.
 std::span<const SkuaRow> priority_rows();    // priority: on SpawnOptions::priority.
 std::span<const SkuaRow> blocking_rows();    // spawn_blocking, blocking_beat.
+std::span<const SkuaRow> timer_rows();       // timers.
+std::span<const SkuaRow> file_read_rows();   // file_read, buffered and direct.
 
 }  // namespace skua::bench

@@ -31,6 +31,7 @@
 
 #include "skua/internal/mutex.h"
 #include "skua/internal/promise_base.h"
+#include "skua/internal/selection.h"
 #include "skua/internal/task_header.h"
 
 namespace skua {
@@ -171,6 +172,13 @@ class [[nodiscard("co_await it; nothing waits otherwise")]] CancelledAwaiter fin
 
   void await_resume() const noexcept {}
 
+  // Of a select.
+  bool select_take(TaskHeader*) noexcept {
+    return state_.get() != nullptr && state_->is_cancelled();
+  }
+  bool select_arm(SelectBranch* branch) noexcept;
+  void select_disarm(SelectBranch* branch) noexcept;
+
  private:
   friend CancellationState;
 
@@ -178,6 +186,7 @@ class [[nodiscard("co_await it; nothing waits otherwise")]] CancelledAwaiter fin
   static CancelOutcome cancel_wait(Waiter* waiter) noexcept;
 
   const CancellationRef state_;
+  SelectBranch* branch_ = nullptr;  // Constant while it is in the list.
 };
 
 }  // namespace internal

@@ -47,6 +47,11 @@ class [[nodiscard("co_await it; nothing waits otherwise")]] TickAwaiter final {
   }
   std::chrono::steady_clock::time_point await_resume() noexcept;
 
+  // Of a select.
+  bool select_take(internal::TaskHeader* task) noexcept { return sleep_.select_take(task); }
+  bool select_arm(internal::SelectBranch* branch) noexcept { return sleep_.select_arm(branch); }
+  void select_disarm(internal::SelectBranch* branch) noexcept { sleep_.select_disarm(branch); }
+
  private:
   Interval* const interval_;
   SleepAwaiter sleep_;
@@ -75,9 +80,7 @@ class Interval {
   template <typename Rep, typename Period>
   Interval(TimePoint start, std::chrono::duration<Rep, Period> period,
            MissedTicks missed = MissedTicks::kBurst)
-      : Interval(
-            std::chrono::duration_cast<std::chrono::nanoseconds>(start.time_since_epoch()).count(),
-            internal::saturated_ns(period), missed) {}
+      : Interval(internal::time_ns(start), internal::saturated_ns(period), missed) {}
 
   // Waits until the next tick is due.
   //
@@ -93,10 +96,7 @@ class Interval {
   // The next tick comes at once.
   void reset_now() noexcept { reset_to(internal::runtime_now_ns()); }
   // The next tick comes at `time`.
-  void reset_at(TimePoint time) noexcept {
-    using std::chrono::nanoseconds;
-    reset_to(std::chrono::duration_cast<nanoseconds>(time.time_since_epoch()).count());
-  }
+  void reset_at(TimePoint time) noexcept { reset_to(internal::time_ns(time)); }
 
   std::chrono::nanoseconds period() const noexcept { return std::chrono::nanoseconds(period_ns_); }
   MissedTicks missed_ticks() const noexcept { return missed_; }

@@ -13,6 +13,7 @@
 #include "skua/fs/metadata.h"         // IWYU pragma: export
 #include "skua/fs/paths.h"            // IWYU pragma: export
 #include "skua/fs/watcher.h"          // IWYU pragma: export
+#include "skua/generator.h"           // IWYU pragma: export
 #include "skua/interval.h"            // IWYU pragma: export
 #include "skua/io/buffered_reader.h"  // IWYU pragma: export
 #include "skua/io/buffered_writer.h"  // IWYU pragma: export
@@ -50,6 +51,7 @@
 #include "skua/sync/once_cell.h"      // IWYU pragma: export
 #include "skua/sync/oneshot.h"        // IWYU pragma: export
 #include "skua/sync/rw_lock.h"        // IWYU pragma: export
+#include "skua/sync/select.h"         // IWYU pragma: export
 #include "skua/sync/semaphore.h"      // IWYU pragma: export
 #include "skua/sync/watch.h"          // IWYU pragma: export
 #include "skua/task.h"                // IWYU pragma: export

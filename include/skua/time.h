@@ -38,9 +38,7 @@ internal::SleepAwaiter sleep_for(std::chrono::duration<Rep, Period> duration) {
 //
 // Resolution, Cancellation, Requires: as sleep_for().
 inline internal::SleepAwaiter sleep_until(std::chrono::steady_clock::time_point deadline) noexcept {
-  using std::chrono::nanoseconds;
-  return internal::SleepAwaiter(
-      std::chrono::duration_cast<nanoseconds>(deadline.time_since_epoch()).count());
+  return internal::SleepAwaiter(internal::time_ns(deadline));
 }
 
 }  // namespace skua

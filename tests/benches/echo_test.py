@@ -7,6 +7,7 @@ that does it wrong is found out.
 
 import json
 import pathlib
+import resource
 import subprocess
 import sys
 import tempfile
@@ -82,11 +83,15 @@ class EchoTest(unittest.TestCase):
                 self.figures([FOLDER / name], CLOSED)
                 self.figures([FOLDER / name, "--workers", 1], OPEN)
 
-    def test_idle_connections_are_counted(self):
-        figures = self.figures([FOLDER / "skua_echo"], EchoLoad(connections=2, idle=100))
-        self.assertEqual(figures["idle"], 100)
-        # Of 100 connections a page is 40 bytes each: no more than a sanity check.
-        self.assertLess(figures["idle_bytes"], 50_000)
+    def test_an_idle_connection_takes_less_than_two_kib_and_the_frame_of_its_task(self):
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        count = min(2000, most - 100)
+        for backend in ("uring", "epoll"):
+            load = EchoLoad(connections=2, idle=count)
+            figures = self.figures([FOLDER / "skua_echo"], load, {"SKUA_IO": backend})
+            self.assertEqual(figures["idle"], count)
+            # The task keeps a buffer of 1 KiB in its frame.
+            self.assertLess(figures["idle_bytes"], 2048 + 1024 + 512)
 
     # --- Servers that do it wrong -----------------------------------------------------------------
 

@@ -214,7 +214,9 @@ TEST_P(DirectoryTest, AWatcherTellsWhatHappens) {
       EXPECT_TRUE(event.ok()) << event.status();
       seen += text_of(*event);
       if (event->mask.has(WatchMask::kMovedFrom)) cookie = event->cookie;
-      if (event->mask.has(WatchMask::kMovedTo)) EXPECT_EQ(event->cookie, cookie);
+      if (event->mask.has(WatchMask::kMovedTo)) {
+        EXPECT_EQ(event->cookie, cookie);
+      }
       watch = event->watch;
     }
     EXPECT_EQ(seen, "file:create file:close file:from other:to other:delete sub:create/ ");

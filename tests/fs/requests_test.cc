@@ -145,7 +145,9 @@ Task<absl::Status> walks(std::string directory) {
     ++count;
     if (!entry->status.ok() && first_error.ok()) first_error = entry->status;
   }
-  if (first_error.ok()) EXPECT_EQ(count, 4);
+  if (first_error.ok()) {
+    EXPECT_EQ(count, 4);
+  }
   co_return first_error;
 }
 
@@ -330,7 +332,9 @@ TEST_P(FileFaultTest, AnAbortAtEveryRequestLeavesNothingBehind) {
           return Fault{};
         });
         // The last request's result may be the task's, too.
-        if (!met) EXPECT_TRUE(status.has_value() && status->ok());
+        if (!met) {
+          EXPECT_TRUE(status.has_value() && status->ok());
+        }
       }
     }
     plan_->set_delays(0);

@@ -14,13 +14,18 @@
 #include <string>
 #include <sys/socket.h>
 #include <tuple>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "skua/net/pipe.h"
 #include "skua/net/tcp_listener.h"
 #include "skua/net/tcp_stream.h"
+#include "skua/net/udp_socket.h"
+#include "skua/net/unix_listener.h"
+#include "skua/net/unix_stream.h"
 #include "skua/spawn.h"
 #include "skua/status.h"
 #include "skua/time.h"
@@ -175,6 +180,102 @@ TEST_P(CallFaultTest, AcceptPassesOverWhatHasFailedAndWaitsForDescriptors) {
   runtime_->block_on(main(&calls_));
 }
 
+// Closed while it waits for descriptors, it is not to try a descriptor that may be another's by then.
+TEST_P(CallFaultTest, AListenerThatIsClosedInItsPauseSaysSo) {
+  const auto main = [](test::FaultyCalls* calls) -> Task<int> {
+    absl::StatusOr<UnixListener> listener = UnixListener::bind(
+        *SocketAddress::unix_abstract("skua-pause-" + std::to_string(::getpid())));
+    calls->fail_next(Call::kAccept, {EMFILE});
+    const std::size_t before = calls->calls();
+    JoinHandle<absl::StatusOr<UnixStream>> accepting = spawn(listener->accept());
+    while (calls->calls() == before) co_await yield_now();
+    listener->close();
+    const absl::StatusOr<UnixStream> stream = co_await std::move(accepting);
+    co_return errno_of(stream.status());
+  };
+  EXPECT_EQ(runtime_->block_on(main(&calls_)), ECANCELED);
+}
+
+TEST_P(CallFaultTest, DatagramsReportWhatTheyMeet) {
+  const auto main = [](test::FaultyCalls* calls) -> Task<> {
+    absl::StatusOr<UdpSocket> a = UdpSocket::bind(SocketAddress::loopback_v4(0));
+    absl::StatusOr<UdpSocket> b = UdpSocket::bind(SocketAddress::loopback_v4(0));
+    const SocketAddress to_b = *b->local_address();
+    EXPECT_TRUE(a->connect(to_b).ok());
+    std::array<std::byte, 8> bytes{};
+    for (const int error : {ENOMEM, ENOBUFS, EHOSTUNREACH, EPERM, ECONNREFUSED}) {
+      calls->fail_next(Call::kSend, {error});
+      absl::Status status = co_await a->send_to(bytes, to_b);
+      EXPECT_EQ(errno_of(status), error);
+      calls->fail_next(Call::kSend, {error});
+      status = co_await a->send(bytes);
+      EXPECT_EQ(errno_of(status), error);
+      calls->fail_next(Call::kReceive, {error});
+      const absl::StatusOr<Datagram> datagram = co_await b->receive_from(bytes);
+      EXPECT_EQ(errno_of(datagram.status()), error);
+    }
+    calls->fail_next(Call::kSend, {EINTR, EINTR});
+    const absl::Status sent = co_await a->send(bytes);
+    EXPECT_TRUE(sent.ok()) << sent;
+    calls->fail_next(Call::kReceive, {EINTR, EINTR});
+    const absl::StatusOr<Datagram> datagram = co_await b->receive_from(bytes);
+    EXPECT_TRUE(datagram.ok()) << datagram.status();
+    EXPECT_EQ(datagram->size, bytes.size());
+  };
+  runtime_->block_on(main(&calls_));
+}
+
+TEST_P(CallFaultTest, DescriptorsAreNotLostWithAnError) {
+  const auto main = [](test::FaultyCalls* calls) -> Task<> {
+    absl::StatusOr<std::pair<UnixStream, UnixStream>> pair = UnixStream::pair();
+    const std::array<int, 1> passed{pair->first.fd()};
+    std::array<std::byte, 8> bytes{};
+    for (const int error : {EMFILE, ENOMEM, ETOOMANYREFS, ECONNRESET}) {
+      calls->fail_next(Call::kSend, {error});
+      const absl::StatusOr<std::size_t> sent = co_await pair->first.send_with_fds(bytes, passed);
+      EXPECT_EQ(errno_of(sent.status()), error);
+      calls->fail_next(Call::kReceive, {error});
+      const absl::StatusOr<Received> none = co_await pair->second.receive_with_fds(bytes);
+      EXPECT_EQ(errno_of(none.status()), error);
+    }
+    calls->fail_next(Call::kSend, {EINTR, EINTR});
+    const absl::StatusOr<std::size_t> sent = co_await pair->first.send_with_fds(bytes, passed);
+    EXPECT_EQ(*sent, bytes.size());
+    calls->fail_next(Call::kReceive, {EINTR, EINTR});
+    const absl::StatusOr<Received> received = co_await pair->second.receive_with_fds(bytes);
+    EXPECT_EQ(received->size, bytes.size());
+    EXPECT_EQ(received->fds.size(), 1u);
+  };
+  runtime_->block_on(main(&calls_));
+}
+
+TEST_P(CallFaultTest, PipesReportWhatTheyMeet) {
+  const auto main = [](test::FaultyCalls* calls) -> Task<> {
+    absl::StatusOr<Pipe> pipe = Pipe::create();
+    std::array<std::byte, 8> bytes{};
+    const std::array<std::span<std::byte>, 1> in{bytes};
+    const std::array<std::span<const std::byte>, 1> out{bytes};
+    for (const int error : {EIO, ENOMEM}) {
+      calls->fail_next(Call::kSend, {error});
+      absl::StatusOr<std::size_t> count = co_await pipe->writer.write(bytes);
+      EXPECT_EQ(errno_of(count.status()), error);
+      calls->fail_next(Call::kSend, {error});
+      count = co_await pipe->writer.writev(out);
+      EXPECT_EQ(errno_of(count.status()), error);
+      calls->fail_next(Call::kReceive, {error});
+      count = co_await pipe->reader.read(bytes);
+      EXPECT_EQ(errno_of(count.status()), error);
+      calls->fail_next(Call::kReceive, {error});
+      count = co_await pipe->reader.readv(in);
+      EXPECT_EQ(errno_of(count.status()), error);
+      calls->fail_next(Call::kReceive, {error});
+      const absl::Status status = co_await pipe->reader.read_exact(bytes);
+      EXPECT_EQ(errno_of(status), error);
+    }
+  };
+  runtime_->block_on(main(&calls_));
+}
+
 // --- Bytes below faults -----------------------------------------------------------------------------
 
 using internal::ByteStream;
@@ -236,6 +337,27 @@ TEST_P(CallFaultTest, CutAndInterruptedTransfersLoseNothing) {
   calls_.interrupt_at_random();
   StreamPair pair = unix_pair();
   EXPECT_TRUE(runtime_->block_on(exchange(&pair.a, &pair.b, 1'000'000)));
+}
+
+// Each byte is a segment of its own, and the reader comes and goes between them.
+TEST_P(CallFaultTest, SegmentsOfOneByteArriveInOrder) {
+  calls_.interrupt_at_random();
+  const auto main = []() -> Task<bool> {
+    constexpr std::size_t kSize = 3000;
+    Connection both = co_await connect_pair();
+    EXPECT_TRUE(both.client.set_no_delay(true).ok());
+    JoinHandle<bool> reader = spawn(receives_pattern(&both.server, kSize));
+    bool good = true;
+    for (std::size_t i = 0; i < kSize; ++i) {
+      const std::array<std::byte, 1> byte{pattern(i)};
+      const absl::Status status = co_await both.client.write_all(byte);
+      good = good && status.ok();
+      if (i % 7 == 0) co_await yield_now();
+    }
+    const bool received = co_await std::move(reader);
+    co_return good&& received;
+  };
+  EXPECT_TRUE(runtime_->block_on(main()));
 }
 
 TEST_P(CallFaultTest, InterruptedTransfersOfTcpLoseNothing) {

@@ -2,13 +2,18 @@
 #include "skua/net/tcp_stream.h"
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <optional>
+#include <random>
 #include <span>
 #include <string>
 #include <sys/resource.h>
@@ -280,6 +285,25 @@ TEST_P(TcpTest, AResetIsAnError) {
   runtime().block_on(main());
 }
 
+// The peer's machine has lost the connection without a word: what is sent is answered by a reset.
+TEST_P(TcpTest, AHalfOpenConnectionEndsWithTheNextWrite) {
+  const auto main = []() -> Task<bool> {
+    Connection both = co_await connect_pair(SocketAddress::loopback_v4(0));
+    const int on = 1;
+    if (::setsockopt(both.server.fd(), IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on)) != 0) {
+      co_return false;
+    }
+    both.server.close();  // Sends nothing.
+    JoinHandle<std::string> reader = spawn(read_text(&both.client));
+    co_await yield_now();
+    const absl::Status written = co_await both.client.write_all(bytes_of("anybody there?"));
+    EXPECT_TRUE(written.ok()) << written;
+    EXPECT_EQ(co_await std::move(reader), "<" + std::to_string(ECONNRESET) + ">");
+    co_return true;
+  };
+  if (!runtime().block_on(main())) GTEST_SKIP() << "TCP_REPAIR needs CAP_NET_ADMIN";
+}
+
 // --- Several tasks, aborts, ends --------------------------------------------------------------------
 
 TEST_P(TcpTest, HalvesReadAndWriteAtTheSameTime) {
@@ -453,6 +477,78 @@ TEST_P(TcpTest, TakesOverADescriptor) {
   };
   runtime().block_on(main());
   EXPECT_EQ(errno_of(TcpStream::from_fd(1 << 20).status()), EBADF);
+}
+
+// --- Soak -------------------------------------------------------------------------------------------
+
+// Connects, exchanges, begins anew, until it is aborted. What comes back must be what was sent, and an end or an error
+// is nothing: the server's task may be aborted, too.
+Task<> echo_for_ever(SocketAddress address, std::uint32_t seed, std::atomic<int>* exchanges) {
+  std::minstd_rand random(seed);
+  for (;;) {
+    co_await yield_now();
+    absl::StatusOr<TcpStream> stream = co_await TcpStream::connect(address);
+    if (!stream.ok()) continue;
+    for (int rounds = static_cast<int>(random() % 8); rounds > 0; --rounds) {
+      std::vector<std::byte> data(1 + random() % 20'000);
+      for (std::byte& byte : data) byte = static_cast<std::byte>(random());
+      std::vector<std::byte> back(data.size());
+      absl::Status status = co_await stream->write_all(data);
+      if (status.ok()) status = co_await stream->read_exact(back);
+      if (!status.ok()) break;
+      EXPECT_EQ(data, back);
+      exchanges->fetch_add(1);
+    }
+  }
+}
+
+// Serves each connection by a task of its own, and aborts one of them now and then.
+Task<> echo_and_abort(TcpListener* listener, std::uint32_t seed) {
+  std::minstd_rand random(seed);
+  std::vector<JoinHandle<void>> connections;
+  for (;;) {
+    absl::StatusOr<TcpStream> stream = co_await listener->accept();
+    EXPECT_TRUE(stream.ok()) << stream.status();
+    connections.push_back(spawn(echo_until_end(*std::move(stream))));
+    if (random() % 4 == 0) connections[random() % connections.size()].abort();
+    if (connections.size() > 64) connections.clear();  // They go on by themselves.
+  }
+}
+
+// For SKUA_SOAK_S seconds, a quarter of one by default.
+TEST_P(TcpTest, EchoSurvivesRandomAborts) {
+  const char* const soak_s = std::getenv("SKUA_SOAK_S");
+  const std::chrono::milliseconds time = soak_s != nullptr ? std::atoi(soak_s) * 1000ms : 250ms;
+  std::atomic<int> exchanges{0};
+  const auto main = [](std::chrono::milliseconds length, std::atomic<int>* count) -> Task<> {
+    std::minstd_rand random(1973);
+    absl::StatusOr<TcpListener> listener = TcpListener::bind(SocketAddress::loopback_v4(0));
+    const SocketAddress address = *listener->local_address();
+    std::vector<JoinHandle<void>> tasks;
+    const auto begin_one = [&](std::size_t i) {
+      const auto seed = static_cast<std::uint32_t>(random());
+      return spawn(i == 0 ? echo_and_abort(&*listener, seed) : echo_for_ever(address, seed, count));
+    };
+    for (std::size_t i = 0; i < 9; ++i) tasks.push_back(begin_one(i));
+    const auto end = std::chrono::steady_clock::now() + length;
+    while (std::chrono::steady_clock::now() < end || count->load() < 100) {
+      for (std::size_t turns = random() % 16; turns > 0; --turns) co_await yield_now();
+      if (random() % 4 == 0) co_await sleep_for(1ms);
+      // The server seldom, or nobody would be served for long.
+      const std::size_t victim = random() % 32 == 0 ? 0 : 1 + random() % 8;
+      tasks[victim].abort();
+      const JoinResult<void> ended = co_await std::move(tasks[victim]).result();
+      EXPECT_TRUE(ended.cancelled());
+      tasks[victim] = begin_one(victim);
+    }
+    for (JoinHandle<void>& task : tasks) task.abort();
+    for (JoinHandle<void>& task : tasks) {
+      const JoinResult<void> ended = co_await std::move(task).result();
+      EXPECT_TRUE(ended.cancelled());
+    }
+  };
+  runtime().block_on(main(time, &exchanges));
+  EXPECT_GE(exchanges.load(), 100);
 }
 
 }  // namespace

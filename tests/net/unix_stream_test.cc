@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <sys/eventfd.h>
@@ -24,6 +25,7 @@
 
 #include "skua/net/async_fd.h"
 #include "skua/net/pipe.h"
+#include "skua/net/process.h"
 #include "skua/net/udp_socket.h"
 #include "skua/net/unix_listener.h"
 #include "skua/runtime.h"
@@ -249,6 +251,80 @@ TEST_P(NetTest, ARefusedDatagramIsReportedToAConnectedSocket) {
     EXPECT_EQ(co_await std::move(receiver), ECONNREFUSED);
   };
   runtime().block_on(main());
+}
+
+// --- Programs of others -----------------------------------------------------------------------------
+
+// What the program answers with to `text` on its stdin, as much as that is; nullopt: there is no such program.
+Task<std::optional<std::string>> talk_through(Command command, std::string text) {
+  command.set_stdin(Stdio::kPipe).set_stdout(Stdio::kPipe);
+  absl::StatusOr<Process> program = co_await Process::spawn(std::move(command));
+  if (!program.ok()) co_return std::nullopt;
+  const absl::Status written = co_await program->stdin_pipe().write_all(bytes_of(text));
+  EXPECT_TRUE(written.ok()) << written;
+  std::string answer(text.size(), ' ');
+  const absl::Status read =
+      co_await program->stdout_pipe().read_exact(std::as_writable_bytes(std::span(answer)));
+  EXPECT_TRUE(read.ok()) << read;
+  co_return answer;  // The program is killed.
+}
+
+Task<> echo_one_connection(UnixListener* listener) {
+  absl::StatusOr<UnixStream> stream = co_await listener->accept();
+  for (;;) {
+    const std::string text = co_await read_text(&*stream);
+    if (text.starts_with("<")) co_return;
+    const absl::Status written = co_await stream->write_all(bytes_of(text));
+    EXPECT_TRUE(written.ok()) << written;
+  }
+}
+
+Task<> echo_one_datagram(UdpSocket* socket) {
+  std::array<std::byte, 64> buffer;
+  const absl::StatusOr<Datagram> datagram = co_await socket->receive_from(buffer);
+  const absl::Status sent =
+      co_await socket->send_to(std::span(buffer).first(datagram->size), datagram->from);
+  EXPECT_TRUE(sent.ok()) << sent;
+}
+
+TEST_P(NetTest, SocatAndNcTalkToUnixAndUdpSockets) {
+  std::string directory = (std::filesystem::temp_directory_path() / "skua_nc_test_XXXXXX").string();
+  ASSERT_NE(::mkdtemp(directory.data()), nullptr);
+  const auto main = [](std::string path) -> Task<int> {
+    int programs = 0;
+    absl::StatusOr<UnixListener> listener = UnixListener::bind(*SocketAddress::unix_path(path));
+    EXPECT_TRUE(listener.ok()) << listener.status();
+    const Command socat("socat", {"-", "UNIX-CONNECT:" + path});
+    const Command nc("nc", {"-U", path});
+    for (const Command& program : {socat, nc}) {
+      JoinHandle<void> server = spawn(echo_one_connection(&*listener));
+      const std::optional<std::string> answer = co_await talk_through(program, "by a path\n");
+      if (answer.has_value()) {
+        EXPECT_EQ(*answer, "by a path\n");
+        ++programs;
+      } else {
+        server.abort();
+      }
+      const JoinResult<void> ended = co_await std::move(server).result();
+      EXPECT_EQ(ended.cancelled(), !answer.has_value());
+    }
+    absl::StatusOr<UdpSocket> socket = UdpSocket::bind(SocketAddress::loopback_v4(0));
+    JoinHandle<void> server = spawn(echo_one_datagram(&*socket));
+    const Command udp("socat", {"-", "UDP4:" + socket->local_address()->to_string()});
+    const std::optional<std::string> answer = co_await talk_through(udp, "a datagram\n");
+    if (answer.has_value()) {
+      EXPECT_EQ(*answer, "a datagram\n");
+      ++programs;
+    } else {
+      server.abort();
+    }
+    const JoinResult<void> ended = co_await std::move(server).result();
+    EXPECT_EQ(ended.cancelled(), !answer.has_value());
+    co_return programs;
+  };
+  const int programs = runtime().block_on(main(directory + "/socket"));
+  std::filesystem::remove_all(directory);
+  if (programs < 3) GTEST_SKIP() << "socat or nc is not installed";
 }
 
 // --- Pipes ------------------------------------------------------------------------------------------

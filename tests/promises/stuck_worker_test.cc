@@ -5,8 +5,10 @@
 // a test that never ends.
 #include <chrono>
 #include <cstdint>
+#include <latch>
 #include <semaphore>
 #include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -111,6 +113,27 @@ TEST_P(StuckWorkerTest, SomebodyWatchesATaskThatComesBackFromBlockingInPlace) {
       JoinHandle<void> child = spawn(release(&done));
       done.acquire();
       co_await std::move(child);
+    }());
+  }
+}
+
+// Its wheel holds the timers of those that have gone to sleep on it: anybody fires them.
+TEST_P(StuckWorkerTest, TheTimersOfItsWheelFireElsewhere) {
+  constexpr int kSleepers = 64;
+  Runtime runtime(options());
+  for (int round = 0; round < 3; ++round) {
+    runtime.block_on([]() -> Task<> {
+      std::latch woken(kSleepers);
+      const auto sleeps = [](int i, std::latch* latch) -> Task<> {
+        co_await sleep_for(10ms + i * 500us);
+        latch->count_down();
+      };
+      std::vector<JoinHandle<void>> handles;
+      for (int i = 0; i < kSleepers; ++i) handles.push_back(spawn(sleeps(i, &woken)));
+      for (int i = 0; i < kSleepers; ++i)
+        co_await yield_now();  // They go to sleep, here or elsewhere.
+      woken.wait();
+      for (JoinHandle<void>& handle : handles) co_await std::move(handle);
     }());
   }
 }

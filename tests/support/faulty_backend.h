@@ -141,16 +141,7 @@ class FaultyBackend final : public internal::Backend {
     return true;
   }
 
-  bool sleeps() const noexcept override { return inner_->sleeps(); }
-  int submit_and_wait(std::int64_t now_ns, std::int64_t deadline_ns) noexcept override {
-    // What is made up after this look interrupts the wait, which was announced before.
-    if (has_completions()) return inner_->submit_and_wait(now_ns, now_ns);
-    if (plan_->refuses()) {
-      constexpr int kErrors[] = {-EINTR, -EBUSY, -EAGAIN, -ETIME};
-      return kErrors[plan_->below(4)];
-    }
-    return inner_->submit_and_wait(now_ns, deadline_ns);
-  }
+  int fd() const noexcept override { return inner_->fd(); }
   void poll_fired(internal::IoOp* op) noexcept override { inner_->poll_fired(op); }
   bool may_lose(const IoRequest& request) const noexcept override {
     return inner_->may_lose(request);
@@ -158,10 +149,6 @@ class FaultyBackend final : public internal::Backend {
   std::uint64_t enters() const noexcept override { return inner_->enters(); }
 
  private:
-  bool has_completions() {
-    const std::lock_guard lock(mu_);
-    return !held_.empty() || !made_up_.empty();
-  }
   Completion real_or_replaced(Completion completion) {
     const std::lock_guard lock(mu_);
     for (auto it = replaced_.begin(); it != replaced_.end(); ++it) {

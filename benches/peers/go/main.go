@@ -77,6 +77,7 @@ var (
 		{"mpsc_4_1", sizesOfMessages, "messages", passer(4, 1)},
 		{"mpmc_4_4", sizesOfMessages, "messages", passer(4, 4)},
 		{"mutex", sizes{100_000, 10_000, 100, 1, 10_000_000}, "locks by each of 64 tasks", mutex},
+		{"timers", sizes{1_000_000, 10_000, 1_000, 1, 10_000_000}, "tasks that sleep", timers},
 		{"priority", sizes{2000, 100, 20, 1, 1_000_000}, "pings, one a millisecond", priority},
 	}
 )
@@ -354,6 +355,42 @@ func mutex(times int64) outcome {
 		group.Wait()
 	})
 	return outcome{ops: lockers * times, right: counter == lockers*times, used: used}
+}
+
+// --- Timers -----------------------------------------------------------------------------------
+
+// The same for all programs: 1 to 1000, spread evenly, in no order.
+func sleepOfTask(task uint64) time.Duration {
+	return time.Duration(1+(task*2_654_435_761>>7)%1000) * time.Millisecond
+}
+
+func timers(tasks int64) outcome {
+	late := make([]time.Duration, tasks)
+	used := measure(func() {
+		var group sync.WaitGroup
+		group.Add(int(tasks))
+		for i := range late {
+			result, sleep := &late[i], sleepOfTask(uint64(i))
+			go func() {
+				start := time.Now()
+				time.Sleep(sleep)
+				*result = time.Since(start) - sleep
+				group.Done()
+			}()
+		}
+		group.Wait()
+	})
+	sort.Slice(late, func(i, j int) bool { return late[i] < late[j] })
+	return outcome{
+		ops:   tasks,
+		right: late[0] >= 0,
+		used:  used,
+		figures: []figure{
+			{"p50_us", quantileUs(late, 0.5)},
+			{"p99_us", quantileUs(late, 0.99)},
+			{"max_us", quantileUs(late, 1)},
+		},
+	}
 }
 
 // --- Pings ------------------------------------------------------------------------------------

@@ -68,8 +68,8 @@ class File {
   // a FIFO, for reading without waiting for its other end (for writing: ENXIO if there is none), which is how
   // io_uring opens.
   //
-  // Errors: the errno of openat(2) (kNotFound, kPermissionDenied, kResourceExhausted, ...), with the path. EINVAL if the
-  //   options contradict each other.
+  // Errors: the errno of openat(2) (kNotFound, kPermissionDenied, kResourceExhausted, ...), with the path. EINVAL if
+  //   the options contradict each other.
   // Cancellation: safe; a file that was opened all the same is closed.
   static Task<absl::StatusOr<File>> open(std::string path, OpenOptions options = {});
 

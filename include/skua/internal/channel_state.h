@@ -9,6 +9,7 @@
 //                     +-------------------------------------------------------+
 //
 //   kHandover  receivers wait only while nothing is stored that is not reserved; senders wait only while it is full.
+//              (Branches of a select that is decided may still stand in the lists: they do not wait.)
 //   kReserved  a receiver whose budget is used up goes to the back of the line with a value reserved, not taken: if
 //              it is destroyed instead of resumed, the value is still there.
 //   kClaimed   the only receiver claims many values at a time ([CLAIM], skua/internal/receiver_claim.h). They count
@@ -50,6 +51,8 @@ template <typename T>
 class [[nodiscard("co_await it; nothing is sent otherwise")]] SendAwaiter final
     : public ListAwaiter<SendAwaiter<T>> {
  public:
+  static constexpr bool kSelectable = true;
+
   SendAwaiter(ChannelState<T>* state, T&& value) noexcept
       : state_(state), value_(std::move(value)) {}
 
@@ -62,6 +65,9 @@ class [[nodiscard("co_await it; nothing is sent otherwise")]] SendAwaiter final
   }
 
   bool await_resume() const noexcept { return sent_; }
+
+  // The value that was not sent: after await_resume() was false, or if a select was decided for another operation.
+  T take_value() noexcept { return std::move(value_); }
 
   bool take() { return state_->try_send(this); }
   bool take_or_enqueue() noexcept { return state_->send_or_enqueue(this); }
@@ -80,6 +86,8 @@ template <typename T>
 class [[nodiscard("co_await it; nothing is received otherwise")]] RecvAwaiter final
     : public ListAwaiter<RecvAwaiter<T>> {
  public:
+  static constexpr bool kSelectable = true;
+
   explicit RecvAwaiter(ChannelState<T>* state) noexcept : state_(state) {}
   ~RecvAwaiter() {
     if (SKUA_UNLIKELY(reserved_)) state_->give_up_reserved();
@@ -88,13 +96,14 @@ class [[nodiscard("co_await it; nothing is received otherwise")]] RecvAwaiter fi
   template <std::derived_from<PromiseBase> Promise>
   bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
     TaskHeader* const receiving = awaiting.promise().task;
+    if (select_take(receiving)) return receiving->spend_budget(awaiting, this);
+    return this->suspend(awaiting, receiving);  // *this may be gone.
+  }
+  SKUA_ALWAYS_INLINE bool select_take(TaskHeader* receiving) noexcept {
     // With a single unit left, the task goes to the back of the line: it must not hold a value then.
     const bool lasts = receiving->worker->budget > 1;
-    if (SKUA_LIKELY(lasts) && state_->take_claimed(receiving, &value_)) {
-      return receiving->spend_budget(awaiting, this);
-    }
-    if (state_->receive(this, receiving, !lasts)) return receiving->spend_budget(awaiting, this);
-    return this->suspend(awaiting, receiving);  // *this may be gone.
+    if (SKUA_LIKELY(lasts) && state_->take_claimed(receiving, &value_)) return true;
+    return state_->receive(this, receiving, !lasts);
   }
 
   std::optional<T> await_resume() noexcept {
@@ -194,6 +203,7 @@ class ChannelState {
   bool try_send(T* value) { return try_push(value) == Sent::kSent; }
   // As the first; false: `sender` waits, and may be woken.
   bool send_or_enqueue(SendAwaiter<T>* sender) noexcept SKUA_EXCLUDES(mu_) {
+    if (SKUA_UNLIKELY(sender->in_select())) return send_selected_or_enqueue(sender);
     ListedWaiter* receiver = nullptr;
     Sent sent;
     {
@@ -327,6 +337,32 @@ class ChannelState {
     woken.wake_all();
   }
 
+  // Of a branch of a select. It must not find itself too late with a receiver claimed for it: so it claims itself when
+  // there is room, which is for good, and serves the receivers from what is stored.
+  SKUA_COLD bool send_selected_or_enqueue(SendAwaiter<T>* sender) noexcept SKUA_EXCLUDES(mu_) {
+    WakeList receivers;
+    {
+      SpinLockGuard lock(&mu_);
+      if (closed_) return true;
+      if (stored_ >= capacity_) {
+        senders_.push_back(sender);
+        return false;
+      }
+      if (!sender->claim()) return true;
+      SKUA_DCHECK(values_.has_room());  // As above.
+      values_.push(std::move(sender->value_));
+      ++stored_;
+      sender->sent_ = true;
+      while (stored_ > reserved_) {
+        ListedWaiter* const receiver = receivers_.pop_front();
+        if (receiver == nullptr) break;
+        pop_into(&static_cast<RecvAwaiter<T>*>(receiver)->value_);
+        receivers.add(receiver);
+      }
+    }
+    receivers.wake_all();
+    return true;
+  }
   Sent try_push(T* value) {
     ListedWaiter* receiver = nullptr;
     Sent sent;
@@ -352,9 +388,9 @@ class ChannelState {
   }
   Sent push(T* value, ListedWaiter** woken) noexcept SKUA_REQUIRES(mu_) {
     if (SKUA_UNLIKELY(closed_)) return Sent::kClosed;
-    if (!receivers_.empty()) {
-      *woken = receivers_.pop_front();
-      static_cast<RecvAwaiter<T>*>(*woken)->value_.emplace(std::move(*value));
+    if (ListedWaiter* const receiver = receivers_.pop_front()) {
+      *woken = receiver;
+      static_cast<RecvAwaiter<T>*>(receiver)->value_.emplace(std::move(*value));
       return Sent::kSent;
     }
     if (stored_ >= capacity_) return Sent::kFull;
@@ -370,6 +406,7 @@ class ChannelState {
     settle(task);
     if (stored_ == reserved_)
       return closed_ && reserved_ == 0;  // What is reserved may be given up.
+    if (SKUA_UNLIKELY(!receiver->claim())) return true;
     if (SKUA_UNLIKELY(reserve)) {
       ++reserved_;
       receiver->reserved_ = true;
@@ -398,7 +435,9 @@ class ChannelState {
   // Stores what waiting senders have in their hands, as far as there is room.
   void refill(WakeList* woken) noexcept SKUA_REQUIRES(mu_) {
     while (SKUA_UNLIKELY(!senders_.empty()) && stored_ < capacity_) {
-      auto* const sender = static_cast<SendAwaiter<T>*>(senders_.pop_front());
+      ListedWaiter* const first = senders_.pop_front();
+      if (first == nullptr) return;
+      auto* const sender = static_cast<SendAwaiter<T>*>(first);
       values_.push(std::move(sender->value_));
       ++stored_;
       sender->sent_ = true;

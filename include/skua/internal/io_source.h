@@ -16,6 +16,7 @@
 #pragma once
 
 #include <atomic>
+#include <cerrno>
 #include <concepts>
 #include <coroutine>
 #include <cstdint>
@@ -68,7 +69,7 @@ class [[nodiscard("co_await it; nothing waits otherwise")]] ReadinessAwaiter fin
 
   // 0: ready, or worth a try. ECANCELED: the source was closed, or its runtime has ended. Else what epoll_ctl(2) says
   // if the descriptor cannot be waited for (EPERM: a regular file; ENOMEM, ENOSPC: the kernel's limits).
-  int await_resume() const noexcept { return error_; }
+  inline int await_resume() const noexcept;
 
  private:
   friend IoRegistration;
@@ -119,13 +120,13 @@ class IoSource {
   // Takes over `fd`. Requires: fd >= 0, non-blocking.
   explicit IoSource(int fd) noexcept;
   IoSource(IoSource&& other) noexcept
-      : fd_(std::exchange(other.fd_, -1)),
+      : fd_(other.fd_.exchange(-1, std::memory_order_relaxed)),
         registration_(other.registration_.exchange(nullptr, std::memory_order_relaxed)) {}
   IoSource& operator=(IoSource&& other) noexcept;
   ~IoSource() { close(); }
 
   // -1: closed, or moved from.
-  int fd() const noexcept { return fd_; }
+  int fd() const noexcept { return fd_.load(std::memory_order_relaxed); }
 
   // Whether the call is worth a try. Before the call.
   Readiness readiness(Direction direction) const noexcept;
@@ -142,8 +143,10 @@ class IoSource {
     return ReadinessAwaiter(this, direction, seen);
   }
 
-  // Closes the descriptor. Tasks that wait are woken with ECANCELED. No call may be under way on it, and no other
-  // thread may be about to begin one.
+  // Closes the descriptor. Tasks that wait are woken with ECANCELED; one that an event has woken before, and that has
+  // not run yet, gets the same. No call may be under way on it, and no other thread may be about to begin one: where
+  // the waiting task may run on another worker, and an event may come just now, abort that task first, or end its wait
+  // by shutdown(2).
   void close() noexcept;
   // Gives the descriptor up; it is registered no more. Tasks that wait are woken with ECANCELED.
   int release() noexcept;
@@ -154,9 +157,16 @@ class IoSource {
   // The registration, made if there is none. nullptr: `error` says why.
   IoRegistration* registered(int& error) noexcept;
 
-  int fd_ = -1;
+  // Relaxed: a number. Written by the owner alone.
+  std::atomic<int> fd_{-1};
   // [REGISTER] The store (release) of whoever waits first -> the loads (acquire) of the other direction.
   std::atomic<IoRegistration*> registration_{nullptr};
 };
+
+inline int ReadinessAwaiter::await_resume() const noexcept {
+  // An event has woken the task, and then the source was closed.
+  if (error_ == 0 && source_->fd() < 0) return ECANCELED;
+  return error_;
+}
 
 }  // namespace skua::internal

@@ -10,7 +10,9 @@
 #include <cstdint>
 #include <limits>
 
+#include "skua/internal/config.h"
 #include "skua/internal/promise_base.h"
+#include "skua/internal/selection.h"
 #include "skua/internal/task_header.h"
 
 namespace skua::internal {
@@ -34,13 +36,24 @@ struct TimerNode {
 
   // Constant while linked or firing.
   std::int64_t deadline_ns;
-  TaskHeader* task = nullptr;  // Woken when the deadline has come.
+  // Woken when the deadline has come: the branch's if it is one of a select.
+  union {
+    TaskHeader* task = nullptr;
+    SelectBranch* branch;
+  };
 
   // Guarded by the queue's lock; `next` belongs to the firing thread once the node is kFiring.
   TimerNode* prev = nullptr;
   TimerNode* next = nullptr;
   std::uint16_t slot = 0;  // The wheel's.
   State state = State::kIdle;
+  bool in_select = false;  // Constant while linked or firing.
+
+  // Before it is fired. False: it is a branch of a select that is decided. Under the queue's lock.
+  [[nodiscard]] bool claim() noexcept { return SKUA_LIKELY(!in_select) || branch->claim(); }
+  TaskHeader* waiting_task() const noexcept {
+    return SKUA_LIKELY(!in_select) ? task : branch->selection->task;
+  }
 };
 
 // The time of the runtime whose task this thread runs: what deadlines are compared with. On other threads the steady
@@ -48,6 +61,10 @@ struct TimerNode {
 std::int64_t runtime_now_ns() noexcept;
 // `delay_ns` from now on; kNeverNs if that is out of range. Any thread, as above.
 std::int64_t deadline_after_ns(std::int64_t delay_ns) noexcept;
+
+inline std::int64_t time_ns(std::chrono::steady_clock::time_point time) noexcept {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
+}
 
 // In ns, rounded up. What is too long becomes kNeverNs, what is negative (or NaN) becomes 0.
 template <typename Rep, typename Period>
@@ -78,6 +95,11 @@ class [[nodiscard("co_await it; nothing sleeps otherwise")]] SleepAwaiter final 
   }
 
   void await_resume() const noexcept {}
+
+  // Of a select.
+  bool select_take(TaskHeader* task) noexcept;
+  bool select_arm(SelectBranch* branch) noexcept;
+  void select_disarm(SelectBranch* branch) noexcept;
 
  private:
   bool suspend(std::coroutine_handle<> awaiting, TaskHeader* waiting) noexcept;

@@ -13,10 +13,12 @@
 
 #include <concepts>
 #include <coroutine>
+#include <cstdint>
 
 #include "skua/internal/check.h"
 #include "skua/internal/config.h"
 #include "skua/internal/promise_base.h"
+#include "skua/internal/selection.h"
 #include "skua/internal/task_header.h"
 
 namespace skua::internal {
@@ -27,14 +29,29 @@ class ListedWaiter : public Waiter {
 
   // The wait is over. Who has taken it from its list, once. *this may be gone.
   void wake() noexcept {
-    if (SKUA_LIKELY(thread == nullptr)) {
+    if (SKUA_LIKELY((other_ & kThreadTag) == 0)) {
       task->wake();  // [WAKE]
     } else {
-      thread->notify();  // [JOIN-THREAD]
+      reinterpret_cast<ThreadJoiner*>(other_ & ~kThreadTag)->notify();  // [JOIN-THREAD]
     }
   }
 
-  ThreadJoiner* thread = nullptr;  // Blocks; nullptr: a task waits.
+  // It is not `task` that waits, but a thread that blocks. Before it is put into a list.
+  void set_thread(ThreadJoiner* thread) noexcept {
+    other_ = reinterpret_cast<std::uintptr_t>(thread) | kThreadTag;
+  }
+  // It is a branch of a select of `task`. Before it is put into a list.
+  void set_branch(SelectBranch* branch) noexcept {
+    task = branch->selection->task;
+    other_ = reinterpret_cast<std::uintptr_t>(branch);
+  }
+  bool in_select() const noexcept { return (other_ & ~kThreadTag) == other_ && other_ != 0; }
+  // Before anything is given to it: false: it is a branch of a select that is decided, and waits no more. Who holds the
+  // lock of the list, or, for itself, the waiter.
+  [[nodiscard]] bool claim() noexcept {
+    return SKUA_LIKELY(!in_select()) || reinterpret_cast<SelectBranch*>(other_)->claim();
+  }
+
   // What was waited for is this waiter's, and must be given back if nobody takes it. Its own, or while it is in the
   // list or being woken that of who holds the lock.
   bool granted = false;
@@ -43,6 +60,9 @@ class ListedWaiter : public Waiter {
   friend class WaitList;
   friend class WakeList;
 
+  static constexpr std::uintptr_t kThreadTag = 1;
+
+  std::uintptr_t other_ = 0;  // Of what waits besides the task: a thread, a branch; 0: nothing.
   bool linked_ = false;
   // Written when it is put into a list, and not before: most awaiters never are.
   ListedWaiter* prev_;
@@ -66,11 +86,14 @@ class WaitList {
     (last_ != nullptr ? last_->next_ : first_) = waiter;
     last_ = waiter;
   }
-  // nullptr: nobody waits.
+  // The first one that waits, which the caller has claimed. nullptr: nobody waits, and the list is empty: those whose
+  // selects were decided are taken out on the way.
   ListedWaiter* pop_front() noexcept {
-    ListedWaiter* const waiter = first_;
-    if (waiter != nullptr) unlink(waiter);
-    return waiter;
+    while (ListedWaiter* const waiter = first_) {
+      unlink(waiter);
+      if (SKUA_LIKELY(waiter->claim())) return waiter;
+    }
+    return nullptr;
   }
   // False: it was taken out already.
   [[nodiscard]] bool remove(ListedWaiter* waiter) noexcept {
@@ -128,6 +151,9 @@ class WakeList {
 //   bool take() noexcept              takes what is waited for, if it is there
 //   bool take_or_enqueue() noexcept   the same, or false: *this is in the list, and may be woken
 //   bool cancel() noexcept            out of the list again; false: it was granted, and is being woken
+//
+// and, if it can be a branch of a select (skua/sync/select.h), `static constexpr bool kSelectable = true`. What such a one
+// takes must go back when it is destroyed and was not told to keep it, or it claims itself before it takes anything.
 template <typename Derived>
 class ListAwaiter : public ListedWaiter {
  public:
@@ -146,8 +172,26 @@ class ListAwaiter : public ListedWaiter {
   void block() {
     if (derived().take()) return;
     ThreadJoiner joiner;
-    thread = &joiner;
+    this->set_thread(&joiner);
     if (!derived().take_or_enqueue()) joiner.wait();  // [JOIN-THREAD]
+  }
+
+  // Of a select.
+  bool select_take(TaskHeader*)
+    requires(Derived::kSelectable)
+  {
+    return derived().take();
+  }
+  bool select_arm(SelectBranch* branch)
+    requires(Derived::kSelectable)
+  {
+    this->set_branch(branch);
+    return derived().take_or_enqueue();
+  }
+  void select_disarm(SelectBranch*) noexcept
+    requires(Derived::kSelectable)
+  {
+    static_cast<void>(derived().cancel());
   }
 
  protected:

@@ -116,7 +116,8 @@ class TcpStream {
   // Errors: the errno of shutdown(2): kFailedPrecondition - not connected any more.
   // Threads: any, while other tasks use the stream.
   absl::Status shutdown(Shutdown how);
-  // Closes the socket; a task that waits is woken with kCancelled. No other task may be about to use it.
+  // Closes the socket; a task that waits is woken with kCancelled. No other task may be about to use it: on several
+  // workers one that waits may be, if data comes just now; end its wait by shutdown() or abort() then.
   void close() noexcept { io_.source().close(); }
 
   // Two objects for one connection, for a task that reads and another one that writes. The socket is closed when both

@@ -163,6 +163,8 @@ template <typename T>
 class [[nodiscard("co_await it; nothing is received otherwise")]] BroadcastAwaiter final
     : public ListAwaiter<BroadcastAwaiter<T>> {
  public:
+  static constexpr bool kSelectable = true;
+
   BroadcastAwaiter(BroadcastState<T>* state, std::uint64_t* position) noexcept
       : state_(state), position_(position) {}
 

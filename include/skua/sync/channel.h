@@ -12,6 +12,7 @@
 // How: skua/internal/channel_state.h, sync/README.md.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -21,6 +22,8 @@
 #include "skua/internal/channel_state.h"
 #include "skua/internal/check.h"
 #include "skua/internal/executor.h"
+#include "skua/internal/timed_channel.h"
+#include "skua/internal/timer.h"
 
 namespace skua {
 
@@ -55,6 +58,20 @@ class Sender {
   // Requires: was not moved from; the same below.
   internal::SendAwaiter<T> send(T value) const noexcept {
     return internal::SendAwaiter<T>(state(), std::move(value));
+  }
+
+  // As send(), for `duration` at most, or until now() is `deadline`. If there is room at once, the time does not matter.
+  //
+  // Returns: a TimedSendResult, on co_await: whether it was sent, and if not, why, and the value.
+  template <typename Rep, typename Period>
+  internal::TimedSendAwaiter<T> send_for(T value,
+                                         std::chrono::duration<Rep, Period> duration) const {
+    return internal::TimedSendAwaiter<T>(
+        state(), std::move(value), internal::deadline_after_ns(internal::saturated_ns(duration)));
+  }
+  internal::TimedSendAwaiter<T> send_until(
+      T value, std::chrono::steady_clock::time_point deadline) const noexcept {
+    return internal::TimedSendAwaiter<T>(state(), std::move(value), internal::time_ns(deadline));
   }
 
   // Without waiting.
@@ -131,6 +148,20 @@ class Receiver {
   //   already, the task goes on with it, and ends where it next suspends.
   // Requires: was not moved from; the same below.
   internal::RecvAwaiter<T> recv() const noexcept { return internal::RecvAwaiter<T>(state()); }
+
+  // As recv(), for `duration` at most, or until now() is `deadline`. A value that is there is received though the time
+  // is up.
+  //
+  // Returns: a TimedRecvResult, on co_await: the value, or why there is none.
+  template <typename Rep, typename Period>
+  internal::TimedRecvAwaiter<T> recv_for(std::chrono::duration<Rep, Period> duration) const {
+    return internal::TimedRecvAwaiter<T>(
+        state(), internal::deadline_after_ns(internal::saturated_ns(duration)));
+  }
+  internal::TimedRecvAwaiter<T> recv_until(
+      std::chrono::steady_clock::time_point deadline) const noexcept {
+    return internal::TimedRecvAwaiter<T>(state(), internal::time_ns(deadline));
+  }
 
   // Without waiting.
   //

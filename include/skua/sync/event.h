@@ -29,6 +29,8 @@ namespace internal {
 class [[nodiscard("co_await it; nothing waits otherwise")]] EventAwaiter final
     : public ListAwaiter<EventAwaiter> {
  public:
+  static constexpr bool kSelectable = true;
+
   explicit EventAwaiter(Event* event) noexcept : event_(event) {}
   void await_resume() const noexcept {}
 

@@ -31,6 +31,8 @@ namespace internal {
 class [[nodiscard("co_await it; nothing waits otherwise")]] LatchAwaiter final
     : public ListAwaiter<LatchAwaiter> {
  public:
+  static constexpr bool kSelectable = true;
+
   explicit LatchAwaiter(Latch* latch) noexcept : latch_(latch) {}
   void await_resume() const noexcept {}
 

@@ -45,6 +45,8 @@ class ConditionAwaiter;
 class [[nodiscard("co_await it; nothing is locked otherwise")]] MutexAwaiter final
     : public ListAwaiter<MutexAwaiter> {
  public:
+  static constexpr bool kSelectable = true;
+
   explicit MutexAwaiter(skua::Mutex* mutex) noexcept : mutex_(mutex) {}
   // Unlocks what was locked and never taken.
   ~MutexAwaiter();

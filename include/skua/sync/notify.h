@@ -35,6 +35,8 @@ namespace internal {
 class [[nodiscard("co_await it; nothing waits otherwise")]] NotifiedAwaiter final
     : public ListAwaiter<NotifiedAwaiter> {
  public:
+  static constexpr bool kSelectable = true;
+
   explicit NotifiedAwaiter(Notify* notify) noexcept : notify_(notify) {}
   // Hands on a notification that was given and never taken.
   ~NotifiedAwaiter();

@@ -51,6 +51,7 @@
 #include "skua/internal/executor.h"
 #include "skua/internal/frame.h"
 #include "skua/internal/promise_base.h"
+#include "skua/internal/selection.h"
 #include "skua/internal/task_header.h"
 
 namespace skua {
@@ -118,7 +119,8 @@ class OneshotState {
     // Relaxed: whoever asks has the block to itself.
     return (word_.load(std::memory_order_relaxed) & kSent) != 0;
   }
-  // Registers who waits for the sender: a TaskHeader*, or a ThreadJoiner* | kThreadTag. False: the sender is done.
+  // Registers who waits for the sender: a TaskHeader*, a ThreadJoiner* | kThreadTag, or a SelectBranch* | kSelectTag.
+  // False: the sender is done.
   // Receiver only.
   [[nodiscard]] bool wait_for_sender(std::uintptr_t waiter) noexcept {
     receiver_ = waiter;
@@ -128,6 +130,7 @@ class OneshotState {
     SKUA_REQUIRE((before & kReceiverWaits) == 0, "two wait on one OneshotReceiver");
     return true;
   }
+  static constexpr std::uintptr_t kSelectTag = 2;
   // Takes the waiter back. False: the sender has it, a wake-up is coming. Who keeps the receiver from going on.
   [[nodiscard]] bool stop_waiting_for_sender() noexcept;
   // Blocks the thread until sender_done(). Receiver only.
@@ -204,6 +207,18 @@ class OneshotBlock final : public OneshotState {
 
 // What waits in recv(), whatever is to be received.
 class OneshotRecvWaiter : public Waiter {
+ public:
+  // Of a select.
+  bool select_take(TaskHeader*) noexcept { return state_ == nullptr || state_->sender_done(); }
+  bool select_arm(SelectBranch* branch) noexcept {
+    return !state_->wait_for_sender(reinterpret_cast<std::uintptr_t>(branch) |
+                                    OneshotState::kSelectTag);
+  }
+  // The sender has no lock: if it has taken the branch, it is waited for.
+  void select_disarm(SelectBranch* branch) noexcept {
+    if (!state_->stop_waiting_for_sender()) wait_until_left(*branch);
+  }
+
  protected:
   explicit OneshotRecvWaiter(OneshotState* state) noexcept : Waiter(&cancel_recv), state_(state) {}
 

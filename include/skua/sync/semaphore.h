@@ -34,6 +34,7 @@
 #include "skua/internal/check.h"
 #include "skua/internal/mutex.h"
 #include "skua/internal/promise_base.h"
+#include "skua/internal/selection.h"
 #include "skua/internal/task_header.h"
 
 namespace skua {
@@ -71,6 +72,11 @@ class [[nodiscard("co_await it; nothing is acquired otherwise")]] SemaphoreAwait
   // Takes a permit if one is free.
   [[nodiscard]] bool take_free() noexcept;
 
+  // Of a select. A permit that was taken and is not wanted goes back with *this.
+  bool select_take(TaskHeader*) noexcept { return take_free(); }
+  bool select_arm(SelectBranch* branch) noexcept;
+  void select_disarm(SelectBranch* branch) noexcept;
+
  private:
   friend Semaphore;
 
@@ -84,6 +90,7 @@ class [[nodiscard("co_await it; nothing is acquired otherwise")]] SemaphoreAwait
   SemaphoreAwaiter* next_ = nullptr;
   bool linked_ = false;
   bool granted_ = false;
+  SelectBranch* branch_ = nullptr;  // Constant while linked_.
 };
 
 }  // namespace internal

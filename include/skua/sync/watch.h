@@ -132,6 +132,8 @@ template <typename T>
 class [[nodiscard("co_await it; nothing waits otherwise")]] WatchAwaiter final
     : public ListAwaiter<WatchAwaiter<T>> {
  public:
+  static constexpr bool kSelectable = true;
+
   WatchAwaiter(WatchState<T>* state, std::uint64_t* seen) noexcept : state_(state), seen_(seen) {}
 
   bool await_resume() noexcept { return state_->see(seen_); }

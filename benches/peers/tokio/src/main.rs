@@ -6,6 +6,7 @@ mod channels;
 mod command;
 mod measure;
 mod pings;
+mod sleeps;
 mod spawns;
 mod trees;
 
@@ -104,6 +105,18 @@ const ROWS: &[Row] = &[
             max: 100_000_000,
         },
         run: spawns::spawn_blocking,
+    },
+    Row {
+        name: "timers",
+        size_is: "tasks that sleep",
+        sizes: Sizes {
+            full: 1_000_000,
+            warm_up: 10_000,
+            smoke: 1_000,
+            min: 1,
+            max: 10_000_000,
+        },
+        run: sleeps::timers,
     },
     Row {
         name: "priority",

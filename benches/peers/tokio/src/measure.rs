@@ -3,7 +3,7 @@
 //! What a run costs: time, CPU and memory, of this process and seen by the kernel.
 
 use std::mem::MaybeUninit;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub struct Usage {
     pub wall_s: f64,
@@ -18,6 +18,12 @@ pub fn measure<T>(work: impl FnOnce() -> T) -> (T, Usage) {
     let wall_s = start.elapsed().as_secs_f64();
     let cpu_s = process_cpu_s() - start_cpu_s;
     (result, Usage { wall_s, cpu_s })
+}
+
+/// The sample at this quantile by the nearest rank, in us.
+pub fn quantile_us(sorted: &[Duration], quantile: f64) -> f64 {
+    let last = (sorted.len() - 1) as f64;
+    sorted[(quantile * last + 0.5) as usize].as_secs_f64() * 1e6
 }
 
 fn process_cpu_s() -> f64 {

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::command::Outcome;
-use crate::measure::measure;
+use crate::measure::{measure, quantile_us};
 
 async fn ask(question: u64) -> u64 {
     let (question_sender, question_receiver) = oneshot::channel();
@@ -59,11 +59,6 @@ fn compute_slice() -> Duration {
             return elapsed;
         }
     }
-}
-
-fn quantile_us(sorted: &[Duration], quantile: f64) -> f64 {
-    let last = (sorted.len() - 1) as f64;
-    sorted[(quantile * last + 0.5) as usize].as_secs_f64() * 1e6
 }
 
 /// Tokio has no priorities: all tasks are alike, and the pings show what that means.
