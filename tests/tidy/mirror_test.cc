@@ -29,6 +29,7 @@ const std::set<std::string>& template_only_headers() {
       "include/skua/internal/frame.h",
       "include/skua/internal/io_op.h",
       "include/skua/internal/io_result.h",
+      "include/skua/internal/task_factory.h",
       "include/skua/internal/timer.h",
       "include/skua/internal/wait_list.h",
       "include/skua/internal/worker_core.h",
@@ -43,6 +44,10 @@ const std::set<std::string>& template_only_headers() {
       "include/skua/internal/result_slot.h",
       "include/skua/join.h",
       "include/skua/join_handle.h",
+      "include/skua/join_set.h",
+      "include/skua/for_each_concurrent.h",
+      "include/skua/scope.h",
+      "include/skua/select.h",
       "include/skua/skua.h",
       "include/skua/internal/worker_core.h",
       "include/skua/sync/broadcast.h",
@@ -51,6 +56,7 @@ const std::set<std::string>& template_only_headers() {
       "include/skua/sync/watch.h",
       "include/skua/task.h",
       "include/skua/unconstrained.h",
+      "include/skua/when_any.h",
   };
   return paths;
 }
