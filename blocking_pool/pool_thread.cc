@@ -9,7 +9,7 @@ namespace {
 
 // Whether there is more to tell of it than its number.
 bool is_watched(BlockingJob* job) noexcept {
-  return job != nullptr && (job->name != nullptr || job->source() != nullptr);
+  return job != nullptr && (job->name() != nullptr || job->source() != nullptr);
 }
 
 }  // namespace
@@ -49,7 +49,7 @@ std::optional<RunningJobSnapshot> PoolThread::running() const {
   MutexLock lock(&mu_);
   if (watched_ != nullptr) {
     snapshot.id = watched_->id;
-    if (watched_->name != nullptr) snapshot.name = watched_->name;
+    if (watched_->name() != nullptr) snapshot.name = watched_->name();
   }
   return snapshot;
 }

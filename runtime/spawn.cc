@@ -20,10 +20,4 @@ TaskId next_task_id_of_batch(WorkerCore* worker) noexcept {
   return next++;
 }
 
-void refuse_task(SpawnedTask* task) noexcept {
-  task->killed = true;
-  task->resume.destroy();
-  task->complete(false);  // *task may be gone.
-}
-
 }  // namespace skua::internal

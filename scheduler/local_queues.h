@@ -79,6 +79,7 @@ struct alignas(kCacheLine) LocalQueues {
     plain = false;
     core->level = kLowLevel;
     core->own_level = kNormalLevel;
+    core->running = nullptr;
   }
 
   // A run goes on after others have come between: whoever calls restores its levels and the place of its forks.

@@ -33,7 +33,33 @@ class StoppableState final : public CancellationState {
   std::stop_callback<Cancel> on_stop_;
 };
 
+// Of a task that has asked for its token.
+class TaskSource final : public AbortListener {
+ public:
+  TaskSource() = default;
+  CancellationToken token() const noexcept { return source_.token(); }
+  void on_abort() noexcept override { source_.cancel(); }
+  void drop() noexcept override { delete this; }
+
+ private:
+  const CancellationSource source_;
+};
+
 }  // namespace
+
+CancellationToken token_of_task(SpawnedTask& root) {
+  AbortListener* heard = root.listener();
+  if (heard == nullptr) {
+    auto* const made = new TaskSource();
+    try {
+      heard = root.listen(made);
+    } catch (...) {
+      made->drop();
+      throw;
+    }
+  }
+  return static_cast<TaskSource*>(heard)->token();  // Nobody else listens.
+}
 
 CancellationState* CancellationState::create(CancellationState* parent) {
   auto* const state = new CancellationState(parent);

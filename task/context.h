@@ -11,11 +11,15 @@
 
 namespace skua::internal {
 
+class ChildGroup;
+
 struct Context {
   Executor* executor = nullptr;      // Set while the thread is a worker, or runs blocking jobs.
   std::coroutine_handle<> next;      // Left by set_trampoline().
   bool runs_tasks = false;           // The thread is a worker: it must not block.
   bool killing = false;              // The frames of an aborted task are being destroyed.
+  bool walking = false;              // A walk over children is under way: see ChildGroup.
+  ChildGroup* walks = nullptr;       // Those that wait for it.
   Level spawn_level = kNormalLevel;  // What is spawned here inherits, while no task runs.
 
   // Resumes `handle`, a part of a task, on `worker`, which this thread is; then whatever it leaves to the trampoline.

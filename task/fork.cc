@@ -94,4 +94,10 @@ void finish_root(TaskHeader* header) noexcept {
   if (draining) executor->task_drained();
 }
 
+void refuse_task(SpawnedTask* task) noexcept {
+  task->killed = true;
+  task->resume.destroy();
+  task->complete(false);  // *task may be gone.
+}
+
 }  // namespace skua::internal

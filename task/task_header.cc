@@ -11,6 +11,7 @@
 
 #include "base/futex.h"
 #include "skua/internal/check.h"
+#include "skua/internal/child_group.h"
 #include "skua/internal/executor.h"
 #include "skua/internal/fork.h"
 #include "skua/internal/mutex.h"
@@ -64,12 +65,14 @@ void JoinState::complete(bool threw) noexcept {
   if (joiner == kDetached) {
     if (threw && !abandoned) {
       fatal("a detached task ended with an exception: task " + std::to_string(id) + " \"" +
-            (name != nullptr ? name : "") + "\"");
+            (name() != nullptr ? name() : "") + "\"");
     }
     vtable->release(this);
     return;
   }
-  if ((joiner & kThreadTag) != 0) {
+  if (SKUA_UNLIKELY((joiner & kChildTag) == kChildTag)) {
+    reinterpret_cast<ChildNode*>(joiner & ~kChildTag)->ended();
+  } else if ((joiner & kThreadTag) != 0) {
     reinterpret_cast<ThreadJoiner*>(joiner & ~kThreadTag)->notify();
   } else if ((joiner & kCancelledTag) != 0) {
     reinterpret_cast<TaskHeader*>(joiner & ~kCancelledTag)->wake_cancelled();
@@ -110,12 +113,28 @@ bool JoinState::cancel_joiner(std::uintptr_t joiner) noexcept {
 }
 
 void JoinState::set_name(const char* text, std::size_t size) {
-  free_name();
   if (size == 0) return;
+  TaskExtras& own = make_extras();
   char* copy = new char[size + 1];
   std::memcpy(copy, text, size);
   copy[size] = '\0';
-  name = copy;
+  delete[] own.name;
+  own.name = copy;
+}
+
+TaskExtras& JoinState::make_extras() {
+  if (extras == nullptr) {
+    extras = new TaskExtras();
+    extras->embedded = false;
+  }
+  return *extras;
+}
+
+void JoinState::free_extras_slow() noexcept {
+  TaskExtras* const own = std::exchange(extras, nullptr);
+  delete[] std::exchange(own->name, nullptr);
+  if (own->listener != nullptr) std::exchange(own->listener, nullptr)->drop();
+  if (!own->embedded) delete own;
 }
 
 // --- TaskHeader: suspend, wake, abort -----------------------------------------------------------
@@ -201,6 +220,7 @@ void TaskHeader::wake_cancelled() noexcept {
 
 void TaskHeader::abort() noexcept {
   if (start_abort()) run_cancel();
+  tell_abort();
   abort_forked();
 }
 
@@ -329,6 +349,36 @@ void TaskHeader::unlink_forked() noexcept {
   forked_link_ = nullptr;
 }
 
+AbortListener* TaskHeader::listener() noexcept {
+  MutexLock lock(&lock_of(this));
+  const TaskExtras* const own = static_cast<SpawnedTask*>(this)->extras;
+  return own != nullptr ? own->listener : nullptr;
+}
+
+AbortListener* TaskHeader::listen(AbortListener* listener) {
+  AbortListener* heard = listener;
+  bool aborted = false;
+  {
+    MutexLock lock(&lock_of(this));
+    TaskExtras& own = static_cast<SpawnedTask*>(this)->make_extras();
+    if (own.listener == nullptr) own.listener = listener;
+    heard = own.listener;
+    aborted = abort_requested();  // [FORKED]
+  }
+  if (heard != listener) {
+    listener->drop();
+  } else if (aborted) {
+    listener->on_abort();
+  }
+  return heard;
+}
+
+// After the mark was set: the listener is found, or it finds the mark [FORKED]. It goes with the extras, which stay as
+// long as whoever calls this keeps the task.
+void TaskHeader::tell_abort() noexcept {
+  if (AbortListener* const heard = listener()) heard->on_abort();
+}
+
 void TaskHeader::abort_forked() noexcept {
   for (;;) {
     TaskHeader* child = nullptr;
@@ -344,6 +394,11 @@ void TaskHeader::abort_forked() noexcept {
   }
 }
 
+void SpawnedTask::inherit_deadline(const TaskHeader& spawner) {
+  make_extras().deadline_ns = static_cast<const SpawnedTask&>(spawner).extras->deadline_ns;
+  has_deadline = true;
+}
+
 // --- TaskHeader: running ------------------------------------------------------------------------
 
 void TaskHeader::run() noexcept {
@@ -355,7 +410,8 @@ void TaskHeader::run() noexcept {
 }
 
 void TaskHeader::run_draining() noexcept {
-  if (kind == TaskKind::kForked) root->mark_aborted();
+  root->mark_aborted();
+  root->tell_abort();
   run_aborted();
 }
 

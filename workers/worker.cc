@@ -163,7 +163,8 @@ SKUA_ALWAYS_INLINE void Worker::run(const Found& found, bool draining) noexcept 
   WorkerCounters::add(queues_.counters.runs);
   // A task in the slot inherits the time slice of the one that has put it there.
   if (found.source != Source::kSlot) budget = kRunBudget;
-  queues_.begin_run(*task->root, found.level);
+  running = task->root;
+  queues_.begin_run(*running, found.level);
   const bool timed = sampler_.begin_run(task);
   task->worker = this;
   if (SKUA_UNLIKELY(timed || draining || task->is_aborted())) {

@@ -277,6 +277,11 @@ inline CancellationSource CancellationToken::child() const {
       internal::CancellationRef(internal::CancellationState::create(state_.get())));
 }
 
+namespace internal {
+// A token that is cancelled when the task is aborted. Throws std::bad_alloc. Whoever runs a part of it.
+CancellationToken token_of_task(SpawnedTask& root);
+}  // namespace internal
+
 // Runs a function when a token is cancelled: for what knows no tasks. At once, in the constructor, if it is cancelled
 // already. As std::stop_callback.
 //

@@ -141,6 +141,11 @@ class Runtime {
     return internal::spawn_on(executor_, std::move(task), options);
   }
 
+  template <internal::TaskFactory F>
+  JoinHandle<internal::FactoryResult<F>> spawn(F make, SpawnOptions options = {}) {
+    return spawn(internal::run_factory(std::move(make)), options);
+  }
+
   // As skua::spawn_on(), from any thread.
   template <typename T>
   JoinHandle<T> spawn_on(int worker, Task<T> task, SpawnOptions options = {}) {

@@ -16,6 +16,7 @@
 #include "skua/internal/executor.h"
 #include "skua/internal/frame.h"
 #include "skua/internal/promise_base.h"
+#include "skua/internal/task_factory.h"
 #include "skua/internal/worker_core.h"
 #include "skua/join_handle.h"
 #include "skua/priority.h"
@@ -36,9 +37,6 @@ struct SpawnOptions {
 
 namespace internal {
 
-// Ends, as cancelled, a task that the runtime has not taken: the frame is destroyed, the handle lives.
-SKUA_COLD void refuse_task(SpawnedTask* task) noexcept;
-
 // `spawner` is the worker that this thread is, or nullptr; `home` the worker that the task must stay on; negative: any.
 template <typename T>
 JoinHandle<T> spawn_on(Executor& executor, WorkerCore* spawner, Task<T> task,
@@ -56,8 +54,18 @@ JoinHandle<T> spawn_on(Executor& executor, WorkerCore* spawner, Task<T> task,
   promise.parent = 0;
   promise.task = header;
   promise.out = slot_of_header<T>(header);
-  if (!options.name.empty()) header->set_name(options.name.data(), options.name.size());
   JoinHandle<T> join(header, slot_of_header<T>(header));
+  const bool inherits =
+      spawner != nullptr && spawner->running != nullptr && spawner->running->has_deadline;
+  if (SKUA_UNLIKELY(inherits || !options.name.empty())) {
+    try {
+      if (inherits) header->inherit_deadline(*spawner->running);
+      header->set_name(options.name.data(), options.name.size());
+    } catch (...) {
+      refuse_task(header);
+      throw;
+    }
+  }
   if (!executor.schedule_spawned(header, spawner)) refuse_task(header);
   return join;
 }
@@ -101,6 +109,15 @@ JoinHandle<T> spawn(Task<T> task, SpawnOptions options = {}) {
   return internal::spawn_on(executor, worker, std::move(task), options);
 }
 
+// The same for a function that gives the Task: it is called by the new task, and lives as long as that, so it may be a
+// coroutine with captures:
+//
+//   skua::spawn([name = std::move(name)]() -> skua::Task<> { co_await greet(name); });
+template <internal::TaskFactory F>
+JoinHandle<internal::FactoryResult<F>> spawn(F make, SpawnOptions options = {}) {
+  return spawn(internal::run_factory(std::move(make)), options);
+}
+
 // Starts `task` on this worker, where it stays for all its life, and with it what it forks by when_all: for what
 // must not move to another thread. It waits for this worker even if others are idle.
 //
@@ -134,6 +151,7 @@ class WorkerLoan {
     own_level_ = worker_->own_level;
     forks_ = worker_->forks;
     stack_limit_ = worker_->stack_limit;
+    running_ = worker_->running;
     if (!lend_worker(*worker_)) worker_ = nullptr;
   }
   ~WorkerLoan() {
@@ -144,6 +162,7 @@ class WorkerLoan {
     worker_->own_level = own_level_;
     worker_->forks = forks_;
     worker_->stack_limit = stack_limit_;
+    worker_->running = running_;
   }
   WorkerLoan(const WorkerLoan&) = delete;
   WorkerLoan& operator=(const WorkerLoan&) = delete;
@@ -156,6 +175,7 @@ class WorkerLoan {
   Level own_level_ = kNormalLevel;
   ForkDeque* forks_ = nullptr;
   std::uintptr_t stack_limit_ = 0;
+  TaskHeader* running_ = nullptr;
 };
 
 }  // namespace internal

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Sleeping. Time is that of std::chrono::steady_clock, unless a test has paused it (skua/test_clock.h).
+// Sleeping, and limits of time. Time is that of std::chrono::steady_clock, unless a test has paused it
+// (skua/test_clock.h).
 #pragma once
 
 #include <chrono>
@@ -8,6 +9,7 @@
 #include "skua/internal/timer.h"
 #include "skua/interval.h"    // IWYU pragma: export
 #include "skua/test_clock.h"  // IWYU pragma: export
+#include "skua/timeout.h"     // IWYU pragma: export
 
 namespace skua {
 

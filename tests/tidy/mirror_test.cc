@@ -31,6 +31,7 @@ const std::set<std::string>& template_only_headers() {
       "include/skua/internal/io_result.h",
       "include/skua/internal/selection.h",
       "include/skua/internal/timed_channel.h",
+      "include/skua/internal/task_factory.h",
       "include/skua/internal/timer.h",
       "include/skua/internal/wait_list.h",
       "include/skua/internal/worker_core.h",
@@ -46,6 +47,10 @@ const std::set<std::string>& template_only_headers() {
       "include/skua/generator.h",
       "include/skua/join.h",
       "include/skua/join_handle.h",
+      "include/skua/join_set.h",
+      "include/skua/for_each_concurrent.h",
+      "include/skua/scope.h",
+      "include/skua/select.h",
       "include/skua/skua.h",
       "include/skua/internal/worker_core.h",
       "include/skua/sync/broadcast.h",
@@ -54,6 +59,7 @@ const std::set<std::string>& template_only_headers() {
       "include/skua/sync/watch.h",
       "include/skua/task.h",
       "include/skua/unconstrained.h",
+      "include/skua/when_any.h",
   };
   return paths;
 }

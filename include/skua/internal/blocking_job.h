@@ -132,7 +132,7 @@ class BlockingJob : public JoinState, public AdmissionNode {
       : JoinState(vtable), AdmissionNode(Kind::kJob), table_(table), traits_(traits) {
     id = job_id;
   }
-  ~BlockingJob() { free_name(); }
+  ~BlockingJob() { free_extras(); }
 
   static void release(JoinState* state) noexcept;
   static void abort_join(JoinState* state) noexcept { static_cast<BlockingJob*>(state)->abort(); }

@@ -104,7 +104,7 @@ void free_task_block(JoinState* header) noexcept {
   auto* const frame =
       reinterpret_cast<std::byte*>(static_cast<SpawnedTask*>(header)) + kHeaderBytes;
   const std::size_t bytes = mark_of_frame(frame)->block_bytes;
-  header->free_name();
+  header->free_extras();
   slot->~ResultSlot<T>();
   free_block(slot, bytes);
 }

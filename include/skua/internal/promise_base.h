@@ -46,5 +46,8 @@ class PromiseBase {
 
 // The coroutine of a spawned task has ended or was destroyed: completes the join. *task may be gone.
 void finish_root(TaskHeader* task) noexcept;
+// Ends, as cancelled, a task that the runtime has not taken: the frame is destroyed, the join is complete. *task may be
+// gone.
+SKUA_COLD void refuse_task(SpawnedTask* task) noexcept;
 
 }  // namespace skua::internal

@@ -30,6 +30,7 @@ namespace skua::internal {
 
 class Executor;
 class TaskHeader;
+class SpawnedTask;
 struct RegistrySlot;
 struct JoinState;
 struct WorkerCore;
@@ -77,6 +78,36 @@ class alignas(8) ThreadJoiner {
   std::atomic<std::uint32_t> word_{0};
 };
 
+// Hears that a task is being aborted. See TaskHeader::listen().
+class AbortListener {
+ public:
+  AbortListener(const AbortListener&) = delete;
+  AbortListener& operator=(const AbortListener&) = delete;
+
+  // At least once, if the task is aborted. The thread that aborts it, or the worker that runs it.
+  virtual void on_abort() noexcept = 0;
+  // The task has gone, or has another listener.
+  virtual void drop() noexcept = 0;
+
+ protected:
+  AbortListener() noexcept = default;
+  ~AbortListener() = default;
+};
+
+// What few tasks have.
+struct TaskExtras {
+  TaskExtras() noexcept {}
+  TaskExtras(const TaskExtras&) = delete;
+  TaskExtras& operator=(const TaskExtras&) = delete;
+
+  // Constant once the task is scheduled.
+  const char* name = nullptr;            // Owned.
+  std::int64_t deadline_ns = INT64_MAX;  // TaskHeader::has_deadline says whether it counts.
+  bool embedded = true;                  // It has another owner, who outlives the task.
+  // Under the lock of the root; constant once set.
+  AbortListener* listener = nullptr;
+};
+
 // Functions that depend on the kind and the result type of what is joined.
 struct JoinVTable {
   void (*release)(JoinState*) noexcept;  // Destroys the result and frees the memory.
@@ -92,13 +123,16 @@ struct JoinVTable {
 //   0 -> joiner    (handle awaited)       then complete() wakes it, and the joiner releases
 //   0 -> kComplete (task ended first)     then the handle releases
 //   0 -> kDetached (handle dropped)       then complete() releases
+//
+// A child of a group (child_group.h) has no handle: its word names the group from the beginning.
 struct JoinState {
   static constexpr std::uintptr_t kEmpty = 0;
   static constexpr std::uintptr_t kComplete = 1;
   static constexpr std::uintptr_t kDetached = 2;
   static constexpr std::uintptr_t kThreadTag = 4;  // The joiner is a ThreadJoiner.
   static constexpr std::uintptr_t kCancelledTag =
-      2;  // It is a task that is to be woken as cancelled.
+      2;                                          // It is a task that is to be woken as cancelled.
+  static constexpr std::uintptr_t kChildTag = 6;  // It is a ChildNode.
 
   explicit JoinState(const JoinVTable* table) noexcept : vtable(table) {}
 
@@ -123,16 +157,22 @@ struct JoinState {
   std::atomic<std::uintptr_t> join{kEmpty};
   const JoinVTable* vtable;
   std::uint64_t id = 0;
-  const char* name = nullptr;  // Owned; nullptr: none. See set_name().
+  TaskExtras* extras = nullptr;  // Set before it is scheduled, or see TaskHeader::listen().
   // Set before the handle is dropped if it is dropped because its owner was aborted, or while an exception
   // unwinds: what the task throws then does not end the process.
   bool abandoned = false;
+
+  // nullptr: none.
+  const char* name() const noexcept { return extras != nullptr ? extras->name : nullptr; }
+  // Throws std::bad_alloc; the same below. Before it is scheduled.
   void set_name(const char* text, std::size_t size);
-  void free_name() noexcept {
-    if (SKUA_LIKELY(name == nullptr)) return;
-    delete[] name;
-    name = nullptr;
+  TaskExtras& make_extras();
+  void free_extras() noexcept {
+    if (SKUA_UNLIKELY(extras != nullptr)) free_extras_slow();
   }
+
+ private:
+  SKUA_COLD void free_extras_slow() noexcept;
 };
 
 // A coroutine handle that may be left unset.
@@ -172,6 +212,7 @@ class TaskHeader {
         executor(nullptr),
         registry_slot(nullptr),
         level(kInheritLevel),
+        has_deadline(false),
         home(kAnywhere),
         threw(false),
         killed(false) {}
@@ -233,6 +274,11 @@ class TaskHeader {
   SKUA_COLD void kill_in_fork(std::coroutine_handle<> handle) noexcept;
   // Forgets a forked child that has enrolled. Before its frame goes, on the thread that ends it.
   SKUA_COLD void leave_root() noexcept;
+  // Has `listener` told of the abort, or tells it at once. Returns the one that is told: there may be another one
+  // already, and then `listener` is dropped. A root; whoever runs a part of it. Throws std::bad_alloc.
+  AbortListener* listen(AbortListener* listener);
+  // nullptr: nobody listens.
+  AbortListener* listener() noexcept;
   bool abort_requested() const noexcept {
     return (state_.load(std::memory_order_relaxed) & kAbort) != 0;  // A hint; ordered by [ABORT].
   }
@@ -269,6 +315,7 @@ class TaskHeader {
   SKUA_COLD void enrol() noexcept;
   SKUA_COLD bool yield_with_result(std::coroutine_handle<> handle, Waiter* waiter) noexcept;
   [[nodiscard]] bool start_abort() noexcept;
+  void tell_abort() noexcept;
   void abort_forked() noexcept;
   void unlink_forked() noexcept;
   void run_cancel() noexcept;
@@ -293,6 +340,7 @@ class TaskHeader {
   Executor* executor;
   RegistrySlot* registry_slot;
   Level level;        // Priority; kInheritLevel until it is spawned.
+  bool has_deadline;  // Its extras say which. Constant once it is scheduled.
   std::int16_t home;  // The worker that it must stay on, or kAnywhere.
   bool threw;         // The result is an exception.
   bool killed;        // There is no result.
@@ -302,6 +350,9 @@ class TaskHeader {
 class SpawnedTask final : public JoinState, public TaskHeader {
  public:
   SpawnedTask() noexcept : JoinState(nullptr), TaskHeader(TaskKind::kRoot) {}
+
+  // Of the one that spawns it. Throws std::bad_alloc. Before it is scheduled.
+  SKUA_COLD void inherit_deadline(const TaskHeader& spawner);
 };
 
 }  // namespace skua::internal

@@ -14,6 +14,7 @@
 namespace skua::internal {
 
 class Executor;
+class TaskHeader;
 struct Context;
 
 // A priority as the queues count it: 0 is the highest.
@@ -37,6 +38,8 @@ struct WorkerCore {
   Level level = kLowLevel;
   // The running task's own level, which its children inherit.
   Level own_level = kNormalLevel;
+  // The spawned task that runs, or a part of which does. nullptr: none.
+  TaskHeader* running = nullptr;
   // The worker's number.
   std::int16_t index = 0;
   Executor* executor = nullptr;
