@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Waiting for one of several.
+// Waiting for one of several: of tasks (when_any), or of operations, with nothing lost (select).
 #pragma once
 
-#include "skua/when_any.h"  // IWYU pragma: export
+#include "skua/sync/select.h"  // IWYU pragma: export
+#include "skua/when_any.h"     // IWYU pragma: export
