@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "skua/when_any.h"
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <memory>
@@ -16,6 +17,7 @@
 #include "skua/blocking.h"
 #include "skua/join.h"
 #include "skua/runtime.h"
+#include "skua/scope.h"
 #include "skua/spawn.h"
 #include "skua/sync/channel.h"
 #include "skua/sync/event.h"
@@ -306,6 +308,71 @@ TEST_P(WhenAnyRuntimeTest, AShutdownEndsThoseThatWait) {
     ADD_FAILURE() << "resumed";
   }());
   EXPECT_TRUE(runtime().shutdown(std::chrono::hours(1)));
+}
+
+// Goal: whatever ends, loses, is late or is aborted at the same time, on all workers, nothing is left when an owner is
+// back. Method: contests between racers that yield, sleep, fork or fail, some inside a timeout and a scope; a third of
+// them is aborted meanwhile.
+TEST_P(WhenAnyRuntimeTest, ManyContestsAtOnceSomeOfThemAborted) {
+  struct Race {
+    explicit Race(std::atomic<int>* n) : live(n) { live->fetch_add(1, std::memory_order_relaxed); }
+    ~Race() { live->fetch_sub(1, std::memory_order_relaxed); }
+    Race(const Race&) = delete;
+    Race& operator=(const Race&) = delete;
+    std::atomic<int>* const live;
+
+    static Task<int> yields(std::atomic<int>* live, int n) {
+      const Race alive(live);
+      for (int i = 0; i < n; ++i) co_await yield_now();
+      if (n == 5) throw std::runtime_error("5");
+      co_return n;
+    }
+    static Task<int> sleeps(std::atomic<int>* live, int n) {
+      const Race alive(live);
+      auto both = co_await when_all(yields(live, n % 3), naps(live));
+      co_return std::get<0>(both);
+    }
+    static Task<> naps(std::atomic<int>* live) {
+      const Race alive(live);
+      co_await sleep_for(std::chrono::milliseconds(1));
+    }
+    static Task<int> scoped(std::atomic<int>* live, int n) {
+      co_return co_await Scope::run([=](Scope& scope) -> Task<int> {
+        scope.spawn(naps(live));
+        co_return co_await yields(live, n);
+      });
+    }
+    static Task<> contest(std::atomic<int>* live, int n) {
+      // Borrowed by all racers: whoever touches it too late is found by ASan.
+      std::atomic<int> own{0};
+      const Race alive(live);
+      try {
+        auto won = co_await when_any(timeout(std::chrono::milliseconds(n % 3), sleeps(&own, n)),
+                                     yields(&own, n % 7 + n % 2), scoped(&own, n % 4));
+        EXPECT_LT(won.index(), 3u);
+      } catch (const std::runtime_error&) {
+      }
+      EXPECT_EQ(own.load(), 0);
+    }
+    static Task<> all(std::atomic<int>* live) {
+      constexpr int kContests = 300;
+      std::vector<JoinHandle<void>> handles;
+      for (int n = 0; n < kContests; ++n) {
+        handles.push_back(spawn(contest(live, n)));
+        if (n % 3 == 2) {
+          co_await yield_now();
+          handles[static_cast<std::size_t>(n - n % 7 % 3)].abort();
+        }
+      }
+      for (JoinHandle<void>& handle : handles) {
+        const JoinResult<void> result = co_await std::move(handle).result();
+        EXPECT_TRUE(result.ok() || result.cancelled());
+      }
+    }
+  };
+  std::atomic<int> live{0};
+  runtime().block_on(Race::all(&live));
+  EXPECT_EQ(live.load(), 0);
 }
 
 }  // namespace

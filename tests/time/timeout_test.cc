@@ -240,7 +240,9 @@ class TimeoutScript {
   void check(std::size_t victim, bool cancelled) {
     EXPECT_EQ(live_, 0);
     EXPECT_TRUE(timers_.empty() || timers_.fire() == 0);
-    if (victim != 0 || !cancelled) EXPECT_TRUE(ended_);
+    if (victim != 0 || !cancelled) {
+      EXPECT_TRUE(ended_);
+    }
   }
 
  private:
@@ -369,7 +371,9 @@ TEST_P(TimeoutRuntimeTest, TheEndMayComeWithTheDeadline) {
     static Task<int> one(std::size_t i) {
       const absl::StatusOr<int> result =
           co_await timeout(milliseconds(1 + i / 4 % 4), sleep(static_cast<int>(i)));
-      if (result.ok()) EXPECT_EQ(*result, static_cast<int>(i));
+      if (result.ok()) {
+        EXPECT_EQ(*result, static_cast<int>(i));
+      }
       co_return result.ok() || absl::IsDeadlineExceeded(result.status()) ? 1 : 0;
     }
     static Task<> all() {
