@@ -376,6 +376,7 @@ AbortListener* TaskHeader::listen(AbortListener* listener) {
 // After the mark was set: the listener is found, or it finds the mark [FORKED]. It goes with the extras, which stay as
 // long as whoever calls this keeps the task.
 void TaskHeader::tell_abort() noexcept {
+  if (static_cast<SpawnedTask*>(this)->is_complete()) return;  // There is nothing to abort.
   if (AbortListener* const heard = listener()) heard->on_abort();
 }
 

@@ -17,6 +17,8 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <ranges>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -227,8 +229,85 @@ Generator<std::uint64_t> subtrees(World* world, std::uint64_t seed, int depth) {
   }
 }
 
+Task<> wait_for_ever_by(World* world, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  co_await wait_for_ever(world, &random);
+}
+
+// A node that borrows from its owner's frame, which must outlive it.
+Task<> borrow(World* world, std::uint64_t seed, int depth, std::atomic<int>* of_owner) {
+  const Alive alive(of_owner);
+  co_await node(world, seed, depth);
+}
+
+Task<> fail_in_time(std::chrono::microseconds when) {
+  co_await sleep_for(when);
+  throw std::runtime_error("a child that fails");
+}
+
+// Owners and their children: nothing that is borrowed is in use when the owner is back.
+Task<> own_children(World* world, std::mt19937_64* random, int depth) {
+  const std::uint64_t seed = (*random)();
+  std::atomic<int> borrowed{0};
+  switch (seed % 5) {
+    case 0: {
+      const absl::Status status =
+          co_await timeout(short_time(random), borrow(world, seed, depth, &borrowed));
+      EXPECT_TRUE(status.ok() || absl::IsDeadlineExceeded(status));
+      break;
+    }
+    case 1: {
+      auto won = co_await when_any(borrow(world, seed, depth, &borrowed),
+                                   borrow(world, seed + 1, depth, &borrowed),
+                                   wait_for_ever_by(world, seed));
+      EXPECT_LT(won.index(), 3u);
+      break;
+    }
+    case 2: {
+      const std::chrono::microseconds failure_at = short_time(random);
+      try {
+        co_await Scope::run([&](Scope& scope) -> Task<> {
+          scope.spawn(borrow(world, seed, depth, &borrowed));
+          scope.spawn([&]() -> Task<> {
+            scope.spawn(borrow(world, seed + 1, depth, &borrowed));
+            co_await yield_now();
+          });
+          if (seed % 3 == 0) scope.spawn(fail_in_time(failure_at));
+          co_await borrow(world, seed + 2, depth, &borrowed);
+        });
+      } catch (const std::runtime_error&) {
+        EXPECT_EQ(seed % 3, 0u);
+      }
+      break;
+    }
+    case 3: {
+      auto work = [&](int i) {
+        return borrow(world, seed + static_cast<std::uint64_t>(i), depth, &borrowed);
+      };
+      co_await for_each_concurrent(std::views::iota(0, 4), 2, work);
+      break;
+    }
+    default: {
+      JoinSet<> set;
+      for (std::uint64_t i = 0; i < 3; ++i) set.spawn(node(world, seed + i, depth));
+      const std::uint64_t wanted = seed / 5 % 5;
+      std::uint64_t taken = 0;
+      while (taken < wanted) {
+        const std::optional<JoinResult<void>> next = co_await set.join_next();
+        if (!next.has_value()) break;
+        ++taken;
+      }
+    }
+  }
+  EXPECT_EQ(borrowed.load(), 0);
+}
+
 Task<> run_child(World* world, std::mt19937_64* random, int depth) {
   const std::uint64_t seed = (*random)();
+  if (seed / 7 % 2 == 0) {
+    co_await own_children(world, random, depth);
+    co_return;
+  }
   switch (seed % 5) {
     case 0:
       co_await when_all(node(world, seed, depth), node(world, seed + 1, depth));
@@ -250,10 +329,7 @@ Task<> run_child(World* world, std::mt19937_64* random, int depth) {
       break;
     }
     case 3: {
-      JoinHandle<void> waits = spawn([](World* w, std::uint64_t s) -> Task<> {
-        std::mt19937_64 own(s);
-        co_await wait_for_ever(w, &own);
-      }(world, seed));
+      JoinHandle<void> waits = spawn(wait_for_ever_by(world, seed));
       const std::uint64_t yields = (*random)() % 3;
       for (std::uint64_t i = 0; i < yields; ++i) co_await yield_now();
       waits.abort();

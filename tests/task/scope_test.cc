@@ -453,6 +453,8 @@ TEST_P(ScopeRuntimeTest, ATaskHearsOfItsAbortByItsToken) {
       static Task<CancellationToken> token() { co_return this_task::cancellation(); }
     };
     const TaskId id = this_task::id();
+    auto won = co_await when_any(Ask::token());
+    EXPECT_FALSE(std::get<0>(won).is_cancelled()) << "it was not aborted: it has won";
     auto tokens = co_await when_all(Ask::token(), Ask::token());
     co_return std::get<0>(tokens) == std::get<1>(tokens) && id == this_task::id();
   }());
