@@ -23,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include <absl/status/status.h>
 #include <gtest/gtest.h>
 
 #include "skua/skua.h"
@@ -211,7 +212,7 @@ Task<> wait_for_ever(World* world, std::mt19937_64* random) {
     case 2: {
       auto [tx, rx] = oneshot<int>();
       auto got = co_await select(rx.recv(), never.wait(), world->stop.token().cancelled());
-      EXPECT_EQ(got.index(), 3u) << "nobody has sent or set anything";
+      ADD_FAILURE() << "nobody has sent or set anything, but branch " << got.index() << " has won";
       break;
     }
     default:
@@ -220,6 +221,8 @@ Task<> wait_for_ever(World* world, std::mt19937_64* random) {
 }
 
 Task<> node(World* world, std::uint64_t seed, int depth);
+
+Task<> sleep_a_little(std::chrono::microseconds duration) { co_await sleep_for(duration); }
 
 Generator<std::uint64_t> subtrees(World* world, std::uint64_t seed, int depth) {
   const Alive alive(&world->live);
@@ -308,7 +311,7 @@ Task<> run_child(World* world, std::mt19937_64* random, int depth) {
     co_await own_children(world, random, depth);
     co_return;
   }
-  switch (seed % 5) {
+  switch (seed % 9) {
     case 0:
       co_await when_all(node(world, seed, depth), node(world, seed + 1, depth));
       break;
@@ -335,6 +338,42 @@ Task<> run_child(World* world, std::mt19937_64* random, int depth) {
       waits.abort();
       const JoinResult<void> result = co_await std::move(waits).result();
       EXPECT_TRUE(result.cancelled());
+      break;
+    }
+    case 4: {
+      const absl::Status status = co_await timeout(short_time(random), node(world, seed, depth));
+      EXPECT_TRUE(status.ok() || absl::IsDeadlineExceeded(status)) << status;
+      break;
+    }
+    case 5: {
+      const auto won = co_await when_any(node(world, seed, depth), node(world, seed + 1, depth),
+                                         sleep_a_little(short_time(random)));
+      EXPECT_LT(won.index(), 3u);
+      break;
+    }
+    case 6: {
+      const std::uint64_t children = (*random)() % 4;
+      int ended = 0;
+      co_await Scope::run([&](Scope& scope) -> Task<> {
+        for (std::uint64_t i = 0; i < children; ++i) {
+          scope.spawn([&, i]() -> Task<> { co_await node(world, seed + i, depth); });
+        }
+        co_await yield_now();
+        ++ended;
+      });
+      EXPECT_EQ(ended, 1);
+      break;
+    }
+    case 7: {
+      JoinSet<void> set;
+      const std::uint64_t children = (*random)() % 4;
+      for (std::uint64_t i = 0; i < children; ++i) set.spawn(node(world, seed + i, depth));
+      if ((*random)() % 3 == 0) set.abort_all();
+      while (!set.empty()) {
+        const std::optional<JoinResult<void>> result = co_await set.join_next();
+        EXPECT_TRUE(result.has_value());
+        if ((*random)() % 8 == 0) break;  // The rest is aborted, and goes by itself.
+      }
       break;
     }
     default: {
