@@ -35,6 +35,7 @@
 #include "skua/sync/event.h"
 #include "tests/support/driver_fixture.h"
 #include "tests/support/faulty_backend.h"
+#include "tests/support/faulty_calls.h"
 #include "tests/support/leak_check.h"
 #include "tests/support/temp_directory.h"
 
@@ -200,6 +201,7 @@ class FileFaultTest : public testing::TestWithParam<IoBackend> {
     internal::DriverOptions options;
     options.ring_entries = 8;
     options.backend = GetParam();
+    options.calls = &calls_;
     options.wrap = [this](std::unique_ptr<internal::Backend> inner) {
       return std::make_unique<test::FaultyBackend>(std::move(inner), plan_);
     };
@@ -275,6 +277,7 @@ class FileFaultTest : public testing::TestWithParam<IoBackend> {
   };
 
   const test::LeakCheck leaks_;
+  test::FaultyCalls calls_;
   const std::shared_ptr<test::FaultPlan> plan_ = std::make_shared<test::FaultPlan>(20'26);
   std::unique_ptr<test::DriverRuntime> runtime_;
   std::optional<JoinHandle<absl::Status>> victim_;
@@ -361,6 +364,22 @@ TEST_P(FileFaultTest, ShortTransfersDelaysAndRefusalsChangeNothing) {
     }
   }
   EXPECT_GT(cut, 50);
+}
+
+// Events are read as a socket is, without a request.
+TEST_P(FileFaultTest, AWatcherTellsTheErrorOfAReadAndGoesOn) {
+  const auto main = [](const test::TempDirectory* directory, test::FaultyCalls* calls) -> Task<> {
+    absl::StatusOr<fs::Watcher> watcher = co_await fs::watch(directory->path(), WatchMask::kCreate);
+    directory->make("made", "");
+    calls->fail_next(test::Call::kReceive, {EINTR, EIO, EAGAIN});
+    absl::StatusOr<WatchEvent> event = co_await watcher->next();
+    EXPECT_EQ(errno_of(event.status()), EIO);
+    event = co_await watcher->next();
+    EXPECT_TRUE(event.ok()) << event.status();
+    EXPECT_EQ(event->name, "made");
+  };
+  const test::TempDirectory directory;
+  runtime_->block_on(main(&directory, &calls_));
 }
 
 // The kernel cannot copy between the two files: it is done by a buffer.

@@ -90,7 +90,7 @@ class Sink {
 
 // Nothing here waits: on no runtime, but as a task.
 template <typename T>
-T run(Task<T> task) {
+T run_alone(Task<T> task) {
   test::ManualExecutor executor;
   JoinHandle<T> handle = internal::spawn_on(executor, std::move(task), {});
   executor.drain();
@@ -119,17 +119,17 @@ TEST(BufferedReaderTest, ReadsLinesWhateverThePieces) {
       "one", "two", "", "\rthree", "four is long, longer than the buffer", "end"};
   for (std::size_t piece = 1; piece <= text.size(); ++piece) {
     for (const std::size_t capacity : {1, 2, 7, 100}) {
-      EXPECT_EQ(run(lines_of(Source(text, piece), capacity, 50)), expected)
+      EXPECT_EQ(run_alone(lines_of(Source(text, piece), capacity, 50)), expected)
           << piece << " " << capacity;
     }
   }
-  EXPECT_EQ(run(lines_of(Source("a\nb\n"), 10, 10)), (std::vector<std::string>{"a", "b"}));
-  EXPECT_EQ(run(lines_of(Source(""), 10, 10)), std::vector<std::string>());
+  EXPECT_EQ(run_alone(lines_of(Source("a\nb\n"), 10, 10)), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(run_alone(lines_of(Source(""), 10, 10)), std::vector<std::string>());
 }
 
 TEST(BufferedReaderTest, AnErrorLosesNothing) {
   for (std::size_t at = 0; at <= 8; ++at) {
-    std::vector<std::string> lines = run(lines_of(Source("abc\ndef\n", 3, at), 4, 10));
+    std::vector<std::string> lines = run_alone(lines_of(Source("abc\ndef\n", 3, at), 4, 10));
     const std::string error = "error " + std::to_string(ECONNRESET);
     EXPECT_EQ(std::count(lines.begin(), lines.end(), error), 1) << at;
     std::erase(lines, error);
@@ -154,7 +154,7 @@ TEST(BufferedReaderTest, ALineBeyondTheLimitIsRefusedAndNotLost) {
     const auto last = co_await reader.read_until('s', 1);  // No more than the limit is left.
     EXPECT_FALSE(last.ok() && last->has_value() && (*last)->size() > 1);
   };
-  run(main());
+  run_alone(main());
 }
 
 TEST(BufferedReaderTest, MixesLinesBytesAndWhatIsBuffered) {
@@ -185,7 +185,7 @@ TEST(BufferedReaderTest, MixesLinesBytesAndWhatIsBuffered) {
     const absl::StatusOr<std::size_t> end = co_await moved.fill();
     EXPECT_EQ(end.value_or(9), 0u);
   };
-  run(main());
+  run_alone(main());
 }
 
 // --- Writing ------------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ TEST(BufferedWriterTest, CollectsSmallWritesAndPassesLargeOnes) {
     status = co_await writer.flush();  // Nothing is left.
     EXPECT_EQ(sink.writes, 4);
   };
-  run(main());
+  run_alone(main());
 }
 
 TEST(BufferedWriterTest, WhatAnErrorKeepsBackComesLaterAndInOrder) {
@@ -241,7 +241,7 @@ TEST(BufferedWriterTest, WhatAnErrorKeepsBackComesLaterAndInOrder) {
       EXPECT_EQ(errors, 1);
       EXPECT_EQ(sink.text, expected);
     };
-    run(main(at));
+    run_alone(main(at));
   }
 }
 
@@ -255,13 +255,13 @@ TEST(BufferedWriterTest, SaysOnceWhatWasLost) {
     if (given_up) writer.discard();
   };
   testing::internal::CaptureStderr();
-  run(main(true, false, false));
-  run(main(false, true, false));
-  run(main(false, false, true));
+  run_alone(main(true, false, false));
+  run_alone(main(false, true, false));
+  run_alone(main(false, false, true));
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
   testing::internal::CaptureStderr();
-  run(main(false, false, false));
-  run(main(false, false, false));
+  run_alone(main(false, false, false));
+  run_alone(main(false, false, false));
   const std::string said = testing::internal::GetCapturedStderr();
   EXPECT_NE(said.find("5 bytes"), said.npos) << said;
   EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1) << said;

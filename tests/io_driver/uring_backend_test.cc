@@ -101,6 +101,7 @@ TEST_P(CallTest, ACallThatHasNotBegunIsCancelledAtOnce) {
   Counter counter;
   const auto main = [](Gate* taken, Counter* never) -> Task<> {
     JoinHandle<std::int32_t> first = spawn(call(&Gate::call, taken));
+    while (!taken->begun.try_wait()) co_await yield_now();
     JoinHandle<std::int32_t> second = spawn(call(&Counter::call, never));
     for (int i = 0; i < 50; ++i) co_await yield_now();
     second.abort();
