@@ -205,15 +205,14 @@ absl::StatusOr<Process> start_process(const Command& command) {
 
   // The number is the child's until it is reaped, which nobody has done yet.
   const int pidfd = open_pidfd(pid);
-  if (pidfd < 0) {
-    const int pidfd_error = errno;
+  absl::StatusOr<AsyncFd> source =
+      pidfd >= 0 ? AsyncFd::from_fd(pidfd) : errno_to_status(errno, "pidfd_open");
+  if (!source.ok()) {
     ::kill(pid, SIGKILL);
     while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
     }
-    return errno_to_status(pidfd_error, "pidfd_open");
+    return source.status();
   }
-  absl::StatusOr<AsyncFd> source = AsyncFd::from_fd(pidfd);
-  if (!source.ok()) return source.status();
   // From here on what goes wrong ends the child.
   Process process(pid, *std::move(source));
   absl::Status status = process.adopt_pipes(pipes[0].release_ours(), pipes[1].release_ours(),

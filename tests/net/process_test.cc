@@ -61,6 +61,9 @@ INSTANTIATE_TEST_SUITE_P(Workers, ProcessTest, testing::Values(0, 2), test::Runt
 class SignalTest : public SignalsBlocked, public test::RuntimeTest {};
 INSTANTIATE_TEST_SUITE_P(Workers, SignalTest, testing::Values(0, 2), test::RuntimeTest::name);
 
+// GCC 12 takes no list in braces within a co_await expression.
+Command sleeper() { return Command("sleep", {"1000"}); }
+
 // --- Processes --------------------------------------------------------------------------------------
 
 TEST_P(ProcessTest, GivesWhatTheProgramWritesAndHowItEnds) {
@@ -167,26 +170,26 @@ bool is_gone(int pid) { return ::kill(pid, 0) != 0 && errno == ESRCH; }
 
 TEST_P(ProcessTest, IsKilledOnDemandAndWhenItIsDropped) {
   const auto main = []() -> Task<int> {
-    absl::StatusOr<Process> first = co_await Process::spawn(Command("sleep", {"1000"}));
+    absl::StatusOr<Process> first = co_await Process::spawn(sleeper());
     EXPECT_TRUE(first.ok()) << first.status();
     JoinHandle<absl::StatusOr<ExitStatus>> waits = spawn(first->wait());
     EXPECT_TRUE(first->kill().ok());
     absl::StatusOr<ExitStatus> status = co_await std::move(waits);
     EXPECT_EQ(status->signal(), SIGKILL);
 
-    absl::StatusOr<Process> second = co_await Process::spawn(Command("sleep", {"1000"}));
+    absl::StatusOr<Process> second = co_await Process::spawn(sleeper());
     EXPECT_TRUE(absl::IsInvalidArgument(second->send_signal(1000)));
     EXPECT_TRUE(second->send_signal(SIGTERM).ok());
     status = co_await second->wait();
     EXPECT_EQ(status->signal(), SIGTERM);
-    absl::StatusOr<Process> third = co_await Process::spawn(Command("sleep", {"1000"}));
+    absl::StatusOr<Process> third = co_await Process::spawn(sleeper());
     *second = *std::move(third);
     co_return second->pid();
   };
   const int dropped = runtime().block_on(main());
   EXPECT_TRUE(test::eventually([&] { return is_gone(dropped); }));
   // Outside a runtime, too; and when a runtime ends.
-  absl::StatusOr<Process> outside = runtime().block_on(Process::spawn(Command("sleep", {"1000"})));
+  absl::StatusOr<Process> outside = runtime().block_on(Process::spawn(sleeper()));
   const int pid = outside->pid();
   EXPECT_FALSE(is_gone(pid));
   {
@@ -194,7 +197,7 @@ TEST_P(ProcessTest, IsKilledOnDemandAndWhenItIsDropped) {
   }
   EXPECT_TRUE(is_gone(pid));
   const auto last = []() -> Task<> {
-    absl::StatusOr<Process> process = co_await Process::spawn(Command("sleep", {"1000"}));
+    absl::StatusOr<Process> process = co_await Process::spawn(sleeper());
     EXPECT_TRUE(process.ok()) << process.status();
     spawn([](Process held) -> Task<> {
       const absl::StatusOr<ExitStatus> never = co_await held.wait();
@@ -211,8 +214,7 @@ TEST_P(ProcessTest, IsKilledOnDemandAndWhenItIsDropped) {
 TEST_P(ProcessTest, AbortsLeaveNothing) {
   const auto main = []() -> Task<> {
     for (int turns = 0; turns < 8; ++turns) {
-      JoinHandle<absl::StatusOr<ProcessOutput>> output =
-          spawn(Process::output(Command("sleep", {"1000"})));
+      JoinHandle<absl::StatusOr<ProcessOutput>> output = spawn(Process::output(sleeper()));
       for (int i = 0; i < turns; ++i) co_await yield_now();
       output.abort();
       const JoinResult<absl::StatusOr<ProcessOutput>> result = co_await std::move(output).result();

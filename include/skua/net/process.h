@@ -2,7 +2,7 @@
 //
 // Other programs, as child processes.
 //
-//   skua::Command command("grep", {"-c", "skua"});
+//   skua::Command command("grep", {"-c", "skua"});             // in its own statement, for GCC 12
 //   command.set_stdin(skua::Stdio::kPipe).set_stdout(skua::Stdio::kPipe);
 //   absl::StatusOr<skua::Process> grep = co_await skua::Process::spawn(std::move(command));
 //   if (!grep.ok()) co_return grep.status();
