@@ -25,14 +25,14 @@
 namespace skua {
 
 struct SpawnOptions {
-  // Shown in messages about the task. Copied.
-  std::string_view name = {};
   // std::nullopt: that of the task that spawns it; Priority::kNormal if no task does.
   //
   // A ready kHigh task waits for the runs in progress and the kHigh tasks ahead of it, never for a backlog of
   // kNormal or kLow, but for the turns that these are owed. A task that is woken by one of a higher priority runs
   // once as if it had that priority itself, and so do those that it wakes in that run.
   std::optional<Priority> priority = std::nullopt;
+  // Shown in messages about the task. Copied.
+  std::string_view name = {};
 };
 
 namespace internal {
