@@ -387,8 +387,7 @@ Task<> run_child(World* world, std::mt19937_64* random, int depth) {
   }
 }
 
-Task<> node(World* world, std::uint64_t seed, int depth) {
-  const Alive alive(&world->live);
+Task<> steps_of_node(World* world, std::uint64_t seed, int depth) {
   std::mt19937_64 random(seed);
   const std::uint64_t steps = 1 + random() % 5;
   for (std::uint64_t i = 0; i < steps; ++i) {
@@ -422,6 +421,15 @@ Task<> node(World* world, std::uint64_t seed, int depth) {
       default:
         if (depth > 0) co_await run_child(world, &random, depth - 1);
     }
+  }
+}
+
+Task<> node(World* world, std::uint64_t seed, int depth) {
+  const Alive alive(&world->live);
+  try {
+    co_await steps_of_node(world, seed, depth);
+  } catch (const TaskCancelled&) {
+    // The runtime is going down: what this task has started was refused.
   }
 }
 

@@ -23,11 +23,13 @@
 #include "skua/sync/rw_lock.h"
 #include "skua/task.h"
 #include "tests/support/runtime_fixture.h"
+#include "tests/support/tally.h"
 #include "tests/support/tracked.h"
 
 namespace skua {
 namespace {
 
+using test::Tally;
 using test::Tracked;
 
 #if SKUA_TSAN || SKUA_ASAN
@@ -37,27 +39,6 @@ constexpr int kScale = 8;
 #endif
 
 class SyncStressTest : public test::RuntimeTest {};
-
-// Counts how often each value has arrived.
-class Tally {
- public:
-  explicit Tally(std::size_t values) : arrived_(values) {}
-  void count(int value) {
-    arrived_[static_cast<std::size_t>(value)].fetch_add(1, std::memory_order_relaxed);
-  }
-  // How many have arrived once; a value that has arrived twice fails.
-  std::size_t once() const {
-    std::size_t count = 0;
-    for (const auto& times : arrived_) {
-      EXPECT_LE(times.load(), 1);
-      count += times.load() == 1 ? 1 : 0;
-    }
-    return count;
-  }
-
- private:
-  std::vector<std::atomic<int>> arrived_;
-};
 
 Task<> produce(Sender<Tracked> tx, int first, int count, std::atomic<int>* live) {
   for (int i = 0; i < count; ++i) EXPECT_TRUE(co_await tx.send(Tracked(first + i, live)));

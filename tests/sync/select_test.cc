@@ -33,6 +33,7 @@
 #include "tests/support/leak_check.h"
 #include "tests/support/manual_executor.h"
 #include "tests/support/runtime_fixture.h"
+#include "tests/support/tally.h"
 #include "tests/support/tracked.h"
 
 namespace skua {
@@ -40,6 +41,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using test::ManualExecutor;
+using test::Tally;
 using test::Tracked;
 
 #if SKUA_TSAN || SKUA_ASAN
@@ -421,7 +423,8 @@ TEST_P(SelectOnRuntimeTest, ASleepIsABranchAndLeavesNoTimerBehind) {
     EXPECT_EQ(now() - start, 1h);
     JoinHandle<void> sends = spawn([](Sender<int> to) -> Task<> {
       co_await sleep_for(10min);
-      EXPECT_TRUE(co_await to.send(5));
+      const bool sent = co_await to.send(5);
+      EXPECT_TRUE(sent);
     }(tx));
     got = co_await select(rx.recv(), sleep_for(5h), interval.tick());
     EXPECT_EQ(got.index(), 0u);
@@ -468,26 +471,6 @@ TEST_P(SelectOnRuntimeTest, TimedFormsTellTimeFromTheEndAndGiveTheValueBack) {
   };
   runtime().block_on(play());
 }
-
-// Counts how often each value has arrived.
-class Tally {
- public:
-  explicit Tally(std::size_t values) : arrived_(values) {}
-  void count(int value) {
-    arrived_[static_cast<std::size_t>(value)].fetch_add(1, std::memory_order_relaxed);
-  }
-  std::size_t once() const {
-    std::size_t count = 0;
-    for (const auto& times : arrived_) {
-      EXPECT_LE(times.load(), 1);
-      count += times.load() == 1 ? 1 : 0;
-    }
-    return count;
-  }
-
- private:
-  std::vector<std::atomic<int>> arrived_;
-};
 
 Task<> select_sends(Sender<Tracked> a, Sender<Tracked> b, int first, int count,
                     std::atomic<int>* live, std::atomic<int>* sent) {

@@ -50,7 +50,6 @@ const std::set<std::string>& template_only_headers() {
       "include/skua/join_set.h",
       "include/skua/for_each_concurrent.h",
       "include/skua/scope.h",
-      "include/skua/select.h",
       "include/skua/skua.h",
       "include/skua/internal/worker_core.h",
       "include/skua/sync/broadcast.h",
