@@ -72,7 +72,7 @@ def _open_echo(connections: int) -> Row:
         unit="us (p99.9)",
         further=("cpu_us", "p50_us", "p99_us", "max_us"),
         group="echo",
-        load=EchoLoad(connections, rate=50_000),
+        load=EchoLoad(connections, rate=20_000),
     )
 
 
