@@ -10,7 +10,8 @@
 //
 // Rules for coroutine functions, which no compiler checks:
 //   - take parameters by value (a reference or string_view dies before the coroutine does);
-//   - no lambda with captures as a coroutine, for the same reason;
+//   - no lambda with captures as a coroutine, for the same reason, but one that is given, uncalled, to spawn(),
+//     Scope::run() or their like, which keep it;
 //   - no lock, errno or thread-local pointer held across a co_await: it may resume on another thread.
 // GCC 12 destroys twice what a capturing lambda or an aggregate holds if it is a temporary in a co_await
 // expression: give it a name first (docs/compilers.md).
