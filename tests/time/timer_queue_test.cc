@@ -33,7 +33,7 @@ using test::ManualExecutor;
 // A sleeping task without a coroutine: suspended by hand, never resumed.
 struct Sleeper : Waiter {
   Sleeper(ManualExecutor* executor, TimerQueue* timer_queue, std::int64_t deadline_ns)
-      : Waiter(&cancel_sleep), queue(timer_queue), header(TaskKind::kRoot), node(deadline_ns) {
+      : Waiter(&cancel_sleep), queue(timer_queue), node(deadline_ns) {
     header.executor = executor;
     header.worker = &executor->worker(0);
     node.task = &header;
@@ -54,7 +54,7 @@ struct Sleeper : Waiter {
   }
 
   TimerQueue* const queue;
-  TaskHeader header;
+  SpawnedTask header;  // An abort looks at more than the TaskHeader of a root.
   TimerNode node;
   bool removed = false;
 };
