@@ -7,10 +7,10 @@
 //   any thread      -- cancel() --> cancel list ---------------------------^
 //   any thread      -- wake()   --> eventfd --> poller --------------------^
 //
-// The backend is an io_uring or, where io_uring is refused, the blocking pool. The holder sleeps in the poller (an epoll
-// descriptor), where the ring is watched too. Any worker submits. One at a time holds the driver (try_hold): it alone
-// reaps completions and events, sends cancels and sleeps in the kernel. States and protocol: io_driver/README.md. The
-// named edges:
+// The backend is an io_uring or, where io_uring is refused, the blocking pool. The holder sleeps in the poller (an
+// epoll descriptor), where the ring is watched too. Any worker submits. One at a time holds the driver (try_hold): it
+// alone reaps completions and events, sends cancels and sleeps in the kernel. States and protocol: io_driver/README.md.
+// The named edges:
 //
 //   [OP-SUBMIT]    submit()'s store of phase_ (release) -> the holder's load (acquire). The kernel carries the
 //                  address; what stands there is handed over by this edge.

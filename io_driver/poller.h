@@ -121,7 +121,8 @@ class Poller {
   // Serializes those that register the same source.
   Mutex& register_lock(const IoSource* source) noexcept;
 
-  // From now on wait() returns, too, whenever this descriptor becomes readable, which ends with its close. 0 or an errno.
+  // From now on wait() returns, too, whenever this descriptor becomes readable, which ends with its close. 0 or an
+  // errno.
   int watch_backend(int fd) noexcept;
 
   // Waits once, for `events` (EPOLLIN, EPOLLOUT) of `fd`. 0 or -errno. Any worker.
@@ -129,8 +130,8 @@ class Poller {
   int add_again(int fd, std::uint32_t events, std::uint64_t data) noexcept;
   void remove(int fd) noexcept;
 
-  // Fetches up to `events_max` events, 1 to kEventsMax, into event(), waiting for the first if `timeout_ns` (< 0: without
-  // end) is not 0. Returns how many; 0 also after a signal. The holder of the driver.
+  // Fetches up to `events_max` events, 1 to kEventsMax, into event(), waiting for the first if `timeout_ns` (< 0:
+  // without end) is not 0. Returns how many; 0 also after a signal. The holder of the driver.
   int wait(std::int64_t timeout_ns, int events_max) noexcept;
   const epoll_event& event(int index) const noexcept;
 

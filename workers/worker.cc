@@ -185,9 +185,9 @@ SKUA_NOINLINE void Worker::run_specially(TaskHeader* task, bool timed, bool drai
   if (timed) sampler_.end_run(now_ns() - begin_ns);
 }
 
-// No more events than the ring has room for: a ring that overflows gives its oldest tasks to the injector, where they wait
-// behind what comes later, while the kernel keeps its events in their order. But not for ever, for the ring may be full of
-// tasks that yield.
+// No more events than the ring has room for: a ring that overflows gives its oldest tasks to the injector, where they
+// wait behind what comes later, while the kernel keeps its events in their order. But not for ever, for the ring may be
+// full of tasks that yield.
 int Worker::events_max() noexcept {
   constexpr int kEventsMin = 16;
   constexpr int kLooksWithoutEventsMax = 8;

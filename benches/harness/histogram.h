@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Counts of times, in buckets whose width grows with the time: as in HdrHistogram, every value is known to within 1/64 of
-// itself, for a fixed amount of memory and a few instructions each.
+// Counts of times, in buckets whose width grows with the time: as in HdrHistogram, every value is known to within 1/64
+// of itself, for a fixed amount of memory and a few instructions each.
 #pragma once
 
 #include <array>

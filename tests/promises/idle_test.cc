@@ -130,7 +130,8 @@ class IdleTest : public testing::TestWithParam<int> {};
 TEST_P(IdleTest, NoThreadOfAnIdleRuntimeWakesUpInTwoSeconds) {
   Runtime runtime({.worker_threads = GetParam(), .thread_name = "idle"});
   EXPECT_TRUE(sleeps_for_two_seconds(GetParam()));
-  // Nor after it has been at work, with a watch over the busy ones, and while it has connections on which nothing comes.
+  // Nor after it has been at work, with a watch over the busy ones, and while it has connections on which nothing
+  // comes.
   runtime.block_on(sleeps_and_spawns(100));
   const QuietClients clients(runtime, 100);
   EXPECT_TRUE(sleeps_for_two_seconds(GetParam()));

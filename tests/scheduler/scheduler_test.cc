@@ -479,9 +479,8 @@ TEST(SchedulerTest, AWorkerThatItsLastLookKeepsAwakeWakesAnotherForTheRest) {
 int barriers = 0;
 void count_barrier() noexcept { ++barriers; }
 
-// Worker 1 sleeps and has the watch; worker 0 has filled its slot and does not come back.
-// The kernel may keep worker 1 from running between its search and its first task: worker 0 must neither sleep nor turn in
-// circles until then.
+// The kernel may keep worker 1 from running between its search and its first task: worker 0 must neither sleep nor turn
+// in circles until then.
 TEST(SchedulerTest, WhoSeesWorkBeforeItSleepsTakesItThoughAnotherSearches) {
   Scheduler scheduler({.workers = 2});
   Tasks tasks;
@@ -496,6 +495,7 @@ TEST(SchedulerTest, WhoSeesWorkBeforeItSleepsTakesItThoughAnotherSearches) {
   EXPECT_EQ(scheduler.idle().searching(), 0);
 }
 
+// Worker 1 sleeps and has the watch; worker 0 has filled its slot and does not come back.
 TEST(SchedulerTest, TheWatchTakesTheSlotOfAWorkerThatHasNotTickedForAMillisecond) {
   constexpr std::int64_t kMs = 1'000'000;
   Scheduler scheduler({.workers = 2, .barrier = &count_barrier});

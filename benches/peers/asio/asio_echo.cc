@@ -7,6 +7,7 @@
 #include <thread>
 #include <unistd.h>
 #include <utility>
+#include <vector>
 
 #include <asio.hpp>
 
@@ -49,8 +50,9 @@ int main(int argc, char** argv) {
   tcp::acceptor acceptor(context, tcp::v4(), listen_on_loopback(0, 0));
   announce_port(acceptor.local_endpoint().port());
   asio::co_spawn(context, serve(std::move(acceptor)), asio::detached);
+  std::vector<std::thread> threads;  // Not joined: they end with the process.
   for (int i = 0; i < options.workers; ++i) {
-    std::thread([&context] { context.run(); }).detach();
+    threads.emplace_back([&context] { context.run(); });
   }
   wait_for_end_of_stdin();
   _exit(0);

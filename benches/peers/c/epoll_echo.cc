@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <thread>
 #include <unistd.h>
+#include <vector>
 
 #include "benches/echo/server.h"
 
@@ -68,10 +69,11 @@ int main(int argc, char** argv) {
   using namespace skua::bench;
   const EchoOptions options = parse_echo_command("epoll_echo", {}, argc, argv);
   int port = 0;
+  std::vector<std::thread> threads;  // Not joined: they end with the process.
   for (int i = 0; i < options.workers; ++i) {
     const int listener = listen_on_loopback(port, SOCK_NONBLOCK);
     port = port_of(listener);
-    std::thread([listener] { serve(listener); }).detach();
+    threads.emplace_back([listener] { serve(listener); });
   }
   announce_port(port);
   wait_for_end_of_stdin();

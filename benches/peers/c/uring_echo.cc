@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <thread>
 #include <unistd.h>
+#include <vector>
 
 #include <liburing.h>
 
@@ -125,10 +126,11 @@ int main(int argc, char** argv) {
   using namespace skua::bench;
   const EchoOptions options = parse_echo_command("uring_echo", {}, argc, argv);
   int port = 0;
+  std::vector<std::thread> threads;  // Not joined: they end with the process.
   for (int i = 0; i < options.workers; ++i) {
     const int listener = listen_on_loopback(port, 0);
     port = port_of(listener);
-    std::thread([listener] { Server(listener).run(); }).detach();
+    threads.emplace_back([listener] { Server(listener).run(); });
   }
   announce_port(port);
   wait_for_end_of_stdin();
