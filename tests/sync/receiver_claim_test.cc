@@ -13,6 +13,7 @@
 #include "skua/internal/executor.h"
 #include "skua/spawn.h"
 #include "skua/sync/channel.h"
+#include "skua/sync/semaphore.h"
 #include "skua/task.h"
 #include "tests/support/leak_check.h"
 #include "tests/support/manual_executor.h"
@@ -135,6 +136,42 @@ TEST_F(ReceiverClaimTest, AReceiverMayGoThroughItsOwnChannel) {
   const std::optional<Letter> last = sent->reply_from->try_recv();
   ASSERT_TRUE(last.has_value());
   EXPECT_EQ(last->number, 11);
+}
+
+Task<> send_numbers(Sender<int> tx, int count) {
+  for (int i = 1; i <= count; ++i) EXPECT_TRUE(co_await tx.send(i));
+}
+Task<> receive_at_the_end_of_the_budget(Receiver<int> rx, Semaphore* budget, Values* received) {
+  for (int i = 1; i < internal::kRunBudget; ++i) {
+    const SemaphorePermit unit = co_await budget->acquire();
+  }
+  const std::optional<int> value = co_await rx.recv();
+  received->push_back(value.value_or(-1));
+}
+Task<> receive_all(Receiver<int> rx, Values* received) {
+  while (const std::optional<int> value = co_await rx.recv()) received->push_back(*value);
+}
+
+// While a value is reserved, another receiver waits. The room that is made when it is taken lets in the value of a
+// sender that waits, which is the other receiver's.
+TEST_F(ReceiverClaimTest, WhoTakesWhatItHasReservedServesThoseWhoWait) {
+  auto [tx, rx] = channel<int>(1);
+  Semaphore budget(1'000);
+  Values of_a;
+  Values of_b;
+  auto sender = spawn(send_numbers(std::move(tx), 2));
+  ASSERT_TRUE(executor_.run_one());  // 1 is stored; it waits with 2.
+  auto a = spawn(receive_at_the_end_of_the_budget(rx, &budget, &of_a));
+  auto b = spawn(receive_all(std::move(rx), &of_b));
+  ASSERT_TRUE(executor_.run_one());  // Reserves 1, and goes to the back of the line.
+  ASSERT_TRUE(executor_.run_one());  // Waits.
+  executor_.drain();
+  EXPECT_TRUE(sender.is_finished() && a.is_finished());
+  EXPECT_TRUE(b.is_finished());
+  EXPECT_EQ(of_a, Values{1});
+  EXPECT_EQ(of_b, Values{2});
+  b.abort();  // Should it wait.
+  executor_.drain();
 }
 
 }  // namespace
