@@ -332,6 +332,25 @@ TEST_F(ConditionTest, AnAbortedWaiterIsFoundInTheQueueOfTheMutexToo) {
 
 // Goal: no notification is lost between a look at the values and the wait, with threads that block on both sides and
 // tasks. Method: each value is notified once; if one were lost, a taker would wait for ever.
+TEST_F(ConditionTest, TheNotificationOfOneThatIsAbortedBeforeItHasTheLockGoesToTheNext) {
+  Box box;
+  std::vector<int> taken;
+  auto a = spawn(take_from(&box, &taken));
+  auto b = spawn(take_from(&box, &taken));
+  executor_.drain();
+  std::optional<MutexGuard> held = box.mutex.try_lock();
+  box.values = {1};
+  box.changed.notify_one();  // a waits for the mutex now.
+  a.abort();
+  held.reset();
+  executor_.drain();
+  EXPECT_TRUE(a.is_finished());
+  EXPECT_TRUE(b.is_finished());
+  EXPECT_EQ(taken, (std::vector<int>{1}));
+  b.abort();  // Should it wait.
+  executor_.drain();
+}
+
 TEST_F(ConditionTest, NoNotificationIsLostBetweenThreads) {
   constexpr int kValues = 1'000;
   Box box;
