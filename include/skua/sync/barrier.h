@@ -43,7 +43,8 @@ class [[nodiscard("co_await it; nobody arrives otherwise")]] BarrierAwaiter fina
 }  // namespace internal
 
 // Threads: any, and tasks of any runtime.
-// Lifetime: outlives whoever waits (SKUA_REQUIRE in the destructor).
+// Lifetime: outlives whoever waits (SKUA_REQUIRE in the destructor), until all of a round have come back: an abort of
+//   one that has not still needs it.
 class Barrier {
  public:
   // For `parties` at a time. Requires: parties >= 1.
