@@ -1,17 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How jobs are cancelled: by their handle, and with the task that awaits them.
+// How jobs are cancelled: by their handle, with the task that awaits them, and by a shutdown.
 #include "skua/internal/blocking_job.h"
 
 #include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <latch>
+#include <limits>
+#include <memory>
+#include <new>
+#include <optional>
+#include <semaphore>
+#include <string_view>
+#include <system_error>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 
+#include "blocking_pool/blocking_pool.h"
 #include "skua/blocking.h"
 #include "skua/cancellation.h"
+#include "skua/internal/config.h"
+#include "skua/metrics.h"
 #include "skua/runtime.h"
 #include "skua/spawn.h"
 #include "tests/support/blocking.h"
@@ -172,6 +188,22 @@ TEST_F(BlockingJobTest, ATokenTellsTheJobThatItIsNotWanted) {
   ASSERT_TRUE(eventually([&] { return runtime.metrics().blocking_jobs_run == 3; }));
   EXPECT_TRUE(runtime.shutdown(minutes(1)));
   EXPECT_EQ(blocking_join(std::move(last)), 1);
+}
+
+// --- Ends ---------------------------------------------------------------------------------------
+
+TEST_F(BlockingJobTest, AnAbortThatComesAfterTheEndCancelsNoToken) {
+  Runtime runtime(with_threads(1));
+  std::optional<CancellationToken> kept;
+  const auto job = [&kept](CancellationToken token) {
+    kept = std::move(token);
+    return 7;
+  };
+  JoinHandle<int> handle = runtime.spawn_blocking(job);
+  ASSERT_TRUE(eventually([&] { return handle.is_finished(); }));
+  handle.abort();
+  EXPECT_FALSE(kept->is_cancelled());
+  EXPECT_EQ(blocking_join(std::move(handle)), 7);
 }
 
 }  // namespace
