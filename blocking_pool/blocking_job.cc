@@ -46,6 +46,11 @@ void BlockingJob::finish(bool threw) noexcept {
   complete(threw);  // *this may be gone.
 }
 
+void BlockingJob::discard() noexcept {
+  drop_closure();
+  table_.destroy(this);
+}
+
 void BlockingJob::end(bool threw) noexcept {
   // Relaxed: never the last share, and complete() publishes all that was done here.
   shares_.fetch_sub(1, std::memory_order_relaxed);

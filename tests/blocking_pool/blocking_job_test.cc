@@ -206,5 +206,20 @@ TEST_F(BlockingJobTest, AnAbortThatComesAfterTheEndCancelsNoToken) {
   EXPECT_EQ(blocking_join(std::move(handle)), 7);
 }
 
+#if !SKUA_ASAN && !SKUA_TSAN  // Whose operator new ends the process if it is asked for too much.
+TEST_F(BlockingJobTest, AJobWhoseNameFindsNoMemoryIsDestroyed) {
+  Runtime runtime(with_threads(1));
+  std::atomic<int> live{0};
+  const char* const name = "too long to be copied";
+  const auto too_long = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max());
+  const auto spawn_named = [&] {
+    auto job = [kept = Tracked(1, &live)] { return kept.value(); };
+    (void)runtime.spawn_blocking(std::move(job), {.name = std::string_view(name, too_long)});
+  };
+  EXPECT_THROW(spawn_named(), std::bad_alloc);
+  EXPECT_EQ(live.load(), 0);
+}
+#endif
+
 }  // namespace
 }  // namespace skua

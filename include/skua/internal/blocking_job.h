@@ -82,6 +82,9 @@ class BlockingJob : public JoinState, public AdmissionNode {
   bool mandatory() const noexcept { return traits_.mandatory; }
   const CancellationSource* source() noexcept { return table_.source(this); }
 
+  // Destroys a job that nobody knows of yet, its closure too. *this is gone.
+  void discard() noexcept;
+
   // --- The pool, once. ---
 
   // Before the job gets in line: who cancels it finds it there, even if the pool has gone.
