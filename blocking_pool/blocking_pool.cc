@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <limits>
 #include <string>
 #include <system_error>
@@ -226,20 +225,7 @@ int BlockingPool::create_thread(int c) noexcept {
     const int error = options_.create_thread_error();
     if (error != 0) return error;
   }
-  // A new thread inherits the mask. Signals are for the application's own threads, but a fault of
-  // the job itself must reach its handler.
-  sigset_t mask;
-  sigset_t before;
-  sigfillset(&mask);
-  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT}) {
-    sigdelset(&mask, fault);
-  }
-  pthread_sigmask(SIG_SETMASK, &mask, &before);
-  pthread_t thread;  // It tells who it is when it leaves.
-  const int error =
-      pthread_create(&thread, nullptr, &thread_main, &starts_[static_cast<std::size_t>(c)]);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return error;
+  return PoolThread::create(&thread_main, &starts_[static_cast<std::size_t>(c)]);
 }
 
 void BlockingPool::lower_wake_unserved(int c) noexcept {
@@ -328,12 +314,13 @@ void BlockingPool::run_jobs(PoolThread* self) noexcept {
 }
 
 bool BlockingPool::run_begun(PoolThread* self, BlockingJob* job, std::int64_t now_ns) noexcept {
-  const PoolThread::Run outer = self->begin_job({.job = job, .begun_ns = now_ns});
+  PoolThread::Run run{.job = job, .begun_ns = now_ns};
+  self->begin_job(&run);
   // A shutdown that did not find the job in `self` has stored stopping_ before: both have had the thread's lock.
   const CancellationSource* const source = job->source();
   if (source != nullptr && stopping_.load(std::memory_order_acquire)) source->cancel();  // [STOP]
   const bool threw = job->invoke();
-  self->end_job(outer);
+  self->end_job(run);
   return threw;
 }
 
@@ -482,7 +469,7 @@ void BlockingPool::begin_shutdown() noexcept {
       futex_wake_one(sleeper);
     }
     for (PoolThread* thread = all_; thread != nullptr; thread = thread->next) {
-      if (auto source = thread->source()) sources.push_back(*std::move(source));
+      thread->add_sources(&sources);
     }
   }
   for (const CancellationSource& source : sources) source.cancel();
@@ -572,14 +559,8 @@ std::vector<RunningBlockingJob> BlockingPool::running_jobs() const {
   const std::int64_t now_ns = steady_now_ns();
   MutexLock lock(&mu_);
   for (const PoolThread* thread = all_; thread != nullptr; thread = thread->next) {
-    std::optional<RunningJobSnapshot> running = thread->running();
-    if (!running || thread->job_class == ThreadShares::kNone) continue;
-    jobs.push_back({.id = running->id,
-                    .name = std::move(running->name),
-                    .class_name = of_class(thread->job_class).name,
-                    .running_for = std::chrono::nanoseconds(
-                        std::max<std::int64_t>(now_ns - running->begun_ns, 0)),
-                    .thread = running->thread});
+    if (thread->job_class == ThreadShares::kNone) continue;
+    thread->add_running(of_class(thread->job_class).name, now_ns, &jobs);
   }
   return jobs;
 }

@@ -221,5 +221,32 @@ TEST_F(BlockingJobTest, AJobWhoseNameFindsNoMemoryIsDestroyed) {
 }
 #endif
 
+// --- Shutdown -----------------------------------------------------------------------------------
+
+TEST_F(BlockingJobTest, AJobThatRunsAnotherOneIsShownAndToldOfAShutdown) {
+  Runtime runtime(with_threads(1));
+  std::latch begun(1);
+  std::latch open(1);
+  const auto outer = [&](CancellationToken token) {
+    auto inner = [&] {
+      begun.count_down();
+      open.wait();
+    };
+    blocking_join(spawn_blocking(inner, {.name = "inner"}));
+    return token.is_cancelled();
+  };
+  JoinHandle<bool> told = runtime.spawn_blocking(outer, {.name = "outer"});
+  begun.wait();
+  const std::vector<RunningBlockingJob> jobs = runtime.running_blocking_jobs();
+  ASSERT_EQ(jobs.size(), 2u);
+  EXPECT_EQ(jobs[0].name, "inner");
+  EXPECT_EQ(jobs[1].name, "outer");
+  EXPECT_EQ(jobs[0].thread, jobs[1].thread);
+  EXPECT_FALSE(runtime.shutdown(std::chrono::milliseconds(1)));
+  open.count_down();
+  EXPECT_TRUE(runtime.shutdown(minutes(1)));
+  EXPECT_TRUE(blocking_join(std::move(told)));
+}
+
 }  // namespace
 }  // namespace skua
