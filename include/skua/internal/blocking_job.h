@@ -89,6 +89,11 @@ class BlockingJob : public JoinState, public AdmissionNode {
 
   // Before the job gets in line: who cancels it finds it there, even if the pool has gone.
   void set_line(std::shared_ptr<Admission> line) noexcept { line_ = std::move(line); }
+  // Cancels it instead of queueing it. *this may be gone.
+  void refuse() noexcept {
+    cancel();
+    unref();
+  }
   // Begins the job. If there is nothing to begin, *this may be gone.
   Met begin() noexcept;
   // Runs the closure. True: it threw. After begin().
