@@ -2,6 +2,9 @@
 //
 // membarrier(2): a full barrier in other threads, so that they need none themselves. Worth it where one side of a
 // protocol is taken all the time and the other one hardly ever.
+//
+// Limit: a process that begins to refuse the call to itself later, by a seccomp filter, ends with a message at the next
+// one, for there are threads then that rely on it. Install such a filter before the first runtime.
 #pragma once
 
 namespace skua::internal {

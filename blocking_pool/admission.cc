@@ -26,17 +26,6 @@ bool Admission::try_enter() noexcept {
   return true;
 }
 
-AdmissionNode* Admission::give_back() noexcept {
-  MutexLock lock(&mu_);
-  AdmissionNode* const node = first_;
-  if (node == nullptr) {
-    ++free_;
-  } else {
-    unlink(node);
-  }
-  return node;
-}
-
 bool Admission::remove(AdmissionNode* node) noexcept {
   MutexLock lock(&mu_);
   if (!node->in_line_) return false;

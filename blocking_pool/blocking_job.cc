@@ -37,11 +37,18 @@ BlockingJob::Met BlockingJob::begin() noexcept {
 }
 
 void BlockingJob::finish(bool threw) noexcept {
-  if (SKUA_UNLIKELY(phase_.load(std::memory_order_acquire) == Phase::kUnwanted)) {  // [UNWANTED]
+  // An exchange: an abort that comes from here on finds nothing to stop, and cancels no token.
+  if (SKUA_UNLIKELY(phase_.exchange(Phase::kEnded, std::memory_order_acquire) ==
+                    Phase::kUnwanted)) {  // [UNWANTED]
     table_.drop_result(this);
     threw = false;
   }
   complete(threw);  // *this may be gone.
+}
+
+void BlockingJob::discard() noexcept {
+  drop_closure();
+  table_.destroy(this);
 }
 
 void BlockingJob::end(bool threw) noexcept {

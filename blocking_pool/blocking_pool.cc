@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <limits>
 #include <string>
 #include <system_error>
@@ -32,6 +31,11 @@ ThreadShares shares_of(const BlockingPoolOptions& options) {
 }
 
 constexpr std::uint32_t bit(int c) noexcept { return std::uint32_t{1} << c; }
+
+bool is_mandatory(const AdmissionNode* node) noexcept {
+  return node->kind() == AdmissionNode::Kind::kJob &&
+         static_cast<const BlockingJob*>(node)->mandatory();
+}
 
 }  // namespace
 
@@ -78,7 +82,7 @@ void BlockingPool::submit(BlockingJob* job) noexcept {
       case Admission::Entry::kInLine:
         return;  // *job may be gone.
       case Admission::Entry::kClosed:
-        end_unrun(job, ECANCELED);
+        job->refuse();
         return;
     }
   }
@@ -86,10 +90,13 @@ void BlockingPool::submit(BlockingJob* job) noexcept {
 }
 
 void BlockingPool::submit_admitted(BlockingJob* job) noexcept {
-  if (SKUA_UNLIKELY(stopping_.load(std::memory_order_acquire))) {  // [STOP]
+  const bool mandatory = job->mandatory();
+  if (SKUA_UNLIKELY(mandatory)) mandatory_.fetch_add(1, std::memory_order_seq_cst);  // [PROMISE]
+  if (SKUA_UNLIKELY(stopping_.load(std::memory_order_seq_cst))) {  // [STOP], [PROMISE]
     const int c = job->job_class();
-    end_unrun(job, ECANCELED);
+    job->refuse();
     give_back(c);
+    if (mandatory) drop_mandatory();
     return;
   }
   required_class(job->job_class());
@@ -100,15 +107,22 @@ void BlockingPool::submit_admitted(BlockingJob* job) noexcept {
 
 void BlockingPool::enqueue(BlockingJob* job) noexcept {
   const int c = job->job_class();
-  // Relaxed: published with the job.
-  if (SKUA_UNLIKELY(job->mandatory())) mandatory_.fetch_add(1, std::memory_order_relaxed);
+  const bool mandatory = job->mandatory();
+  if (SKUA_UNLIKELY(mandatory) && options_.before_mandatory) options_.before_mandatory();
   if (SKUA_UNLIKELY(!of_class(c).push(job))) {
-    if (job->mandatory()) mandatory_.fetch_sub(1, std::memory_order_relaxed);
     end_unrun(job, ENOMEM);
     give_back(c);
+    if (mandatory) drop_mandatory();
     return;
   }
   request_thread(c);
+}
+
+void BlockingPool::drop_mandatory() noexcept {
+  MutexLock lock(&mu_);  // Which wait_idle_until() passes: the pool stays until this is over.
+  // Relaxed: read by this thread, or later under the lock.
+  mandatory_.fetch_sub(1, std::memory_order_relaxed);
+  announce_if_all_left();
 }
 
 bool BlockingPool::try_reserve(int job_class) noexcept {
@@ -128,7 +142,11 @@ bool BlockingPool::leave_line(int job_class, AdmissionNode* node) noexcept {
 void BlockingPool::give_back(int job_class) noexcept {
   const JobClass& c = of_class(job_class);
   if (SKUA_LIKELY(c.admission == nullptr)) return;
-  if (AdmissionNode* const node = c.admission->give_back()) admit(node);
+  // Relaxed: a shutdown looks into the line, where it finds the job, or passes the line's lock after this.
+  const auto count = [this](const AdmissionNode* node) {
+    if (is_mandatory(node)) mandatory_.fetch_add(1, std::memory_order_relaxed);
+  };
+  if (AdmissionNode* const node = c.admission->give_back(count)) admit(node);
 }
 
 void BlockingPool::admit(AdmissionNode* node) noexcept {
@@ -167,9 +185,8 @@ int BlockingPool::hand_over_wake(int c) noexcept {
   bool stalled = false;
   {
     MutexLock lock(&mu_);
-    // Relaxed: both are written before what has led here, or what is missed is as if it came later.
     if (stopping_.load(std::memory_order_relaxed) &&
-        mandatory_.load(std::memory_order_relaxed) == 0) {
+        mandatory_.load(std::memory_order_seq_cst) == 0) {  // [PROMISE]
       return ECANCELED;
     }
     if (!shares_.may_assign(c)) {
@@ -226,20 +243,7 @@ int BlockingPool::create_thread(int c) noexcept {
     const int error = options_.create_thread_error();
     if (error != 0) return error;
   }
-  // A new thread inherits the mask. Signals are for the application's own threads, but a fault of
-  // the job itself must reach its handler.
-  sigset_t mask;
-  sigset_t before;
-  sigfillset(&mask);
-  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT}) {
-    sigdelset(&mask, fault);
-  }
-  pthread_sigmask(SIG_SETMASK, &mask, &before);
-  pthread_t thread;  // It tells who it is when it leaves.
-  const int error =
-      pthread_create(&thread, nullptr, &thread_main, &starts_[static_cast<std::size_t>(c)]);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return error;
+  return PoolThread::create(&thread_main, &starts_[static_cast<std::size_t>(c)]);
 }
 
 void BlockingPool::lower_wake_unserved(int c) noexcept {
@@ -255,7 +259,6 @@ void BlockingPool::lower_wake_unserved(int c) noexcept {
 BlockingJob* BlockingPool::take(JobClass& job_class, JobClass::Reader& reader,
                                 std::uint32_t turn) noexcept {
   BlockingJob* const job = job_class.take(reader, turn);
-  if (SKUA_UNLIKELY(job->mandatory())) mandatory_.fetch_sub(1, std::memory_order_relaxed);
   if (SKUA_UNLIKELY(job_class.admission != nullptr)) give_back(job->job_class());
   return job;
 }
@@ -263,16 +266,21 @@ BlockingJob* BlockingPool::take(JobClass& job_class, JobClass::Reader& reader,
 void BlockingPool::end_pending(int c, int error) noexcept {
   JobClass& job_class = of_class(c);
   JobClass::Reader reader(job_class);
-  while (job_class.claim()) end_unrun(take(job_class, reader, 0), error);
+  while (job_class.claim()) {
+    BlockingJob* const job = take(job_class, reader, 0);
+    const bool mandatory = job->mandatory();
+    end_unrun(job, error);
+    if (mandatory) drop_mandatory();
+  }
 }
 
 void BlockingPool::end_unrun(BlockingJob* job, int error) noexcept {
-  const bool stopping = stopping_.load(std::memory_order_acquire);  // [STOP]
-  if (error == ECANCELED || (stopping && !job->mandatory())) {
-    job->cancel();
-    job->unref();  // *job may be gone.
+  if (!job->mandatory() &&
+      (error == ECANCELED || stopping_.load(std::memory_order_acquire))) {  // [STOP]
+    job->refuse();
     return;
   }
+  SKUA_CHECK(error != ECANCELED);  // [PROMISE]
   job->fail(std::make_exception_ptr(std::system_error(
       error, std::generic_category(),
       error == ENOMEM ? "skua: no memory to queue a blocking job"
@@ -315,6 +323,8 @@ void BlockingPool::run_jobs(PoolThread* self) noexcept {
   JobClass::Reader reader(job_class);
   while (job_class.claim()) {
     BlockingJob* const job = take(job_class, reader, self->next_turn());
+    // Relaxed: until this thread leaves, under the lock, the pool has not ended.
+    if (SKUA_UNLIKELY(job->mandatory())) mandatory_.fetch_sub(1, std::memory_order_relaxed);
     const std::int64_t now_ns = steady_now_ns();
     job_class.delay.taken(job->queued_ns, now_ns, job_class.pending_hint() == 0);
     if (SKUA_UNLIKELY(stopping_.load(std::memory_order_acquire)) && !job->mandatory()) {  // [STOP]
@@ -328,12 +338,13 @@ void BlockingPool::run_jobs(PoolThread* self) noexcept {
 }
 
 bool BlockingPool::run_begun(PoolThread* self, BlockingJob* job, std::int64_t now_ns) noexcept {
-  const PoolThread::Run outer = self->begin_job({.job = job, .begun_ns = now_ns});
+  PoolThread::Run run{.job = job, .begun_ns = now_ns};
+  self->begin_job(&run);
   // A shutdown that did not find the job in `self` has stored stopping_ before: both have had the thread's lock.
   const CancellationSource* const source = job->source();
   if (source != nullptr && stopping_.load(std::memory_order_acquire)) source->cancel();  // [STOP]
   const bool threw = job->invoke();
-  self->end_job(outer);
+  self->end_job(run);
   return threw;
 }
 
@@ -465,8 +476,9 @@ void BlockingPool::report_stall(int c) noexcept {
 // --- Shutdown ---------------------------------------------------------------------------------
 
 void BlockingPool::announce_if_all_left() noexcept {
-  if (threads_ != 0 || !drained_) return;
-  all_left_.store(1, std::memory_order_release);  // [ALL-LEFT]
+  if (threads_ != 0 || !stopping_.load(std::memory_order_relaxed)) return;
+  if (mandatory_.load(std::memory_order_seq_cst) != 0) return;  // [PROMISE]
+  all_left_.store(1, std::memory_order_release);                // [ALL-LEFT]
   futex_wake_one(&all_left_);
 }
 
@@ -475,14 +487,15 @@ void BlockingPool::begin_shutdown() noexcept {
   {
     MutexLock lock(&mu_);
     if (stopping_.load(std::memory_order_relaxed)) return;
-    stopping_.store(true, std::memory_order_release);  // [STOP]
+    mandatory_.fetch_add(1, std::memory_order_relaxed);  // Seen by who sees the next one.
+    stopping_.store(true, std::memory_order_seq_cst);    // [STOP], [PROMISE]
     // Under the lock, for once: there is no list to remember them in.
     while (std::atomic<std::uint32_t>* const sleeper =
                sleepers_.pop(PoolThread::kDismissed, ThreadShares::kNone)) {
       futex_wake_one(sleeper);
     }
     for (PoolThread* thread = all_; thread != nullptr; thread = thread->next) {
-      if (auto source = thread->source()) sources.push_back(*std::move(source));
+      thread->add_sources(&sources);
     }
   }
   for (const CancellationSource& source : sources) source.cancel();
@@ -499,6 +512,7 @@ void BlockingPool::begin_shutdown() noexcept {
     if (job_class->admission != nullptr) {
       job_class->admission->close();
       while (AdmissionNode* const node = job_class->admission->pop_job()) {
+        if (is_mandatory(node)) mandatory_.fetch_add(1, std::memory_order_relaxed);
         end(static_cast<BlockingJob*>(node));
       }
     }
@@ -507,26 +521,29 @@ void BlockingPool::begin_shutdown() noexcept {
   }
   for (BlockingJob* const job : mandatory) enqueue(job);
 
-  MutexLock lock(&mu_);
-  drained_ = true;
-  announce_if_all_left();
+  drop_mandatory();
 }
 
 bool BlockingPool::wait_idle_until(std::int64_t steady_deadline_ns) noexcept {
   SKUA_REQUIRE(stopping_.load(std::memory_order_acquire));
-  while (all_left_.load(std::memory_order_acquire) == 0) {  // [ALL-LEFT]
-    if (!futex_wait_until(&all_left_, 0, steady_deadline_ns)) {
+  for (;;) {
+    while (all_left_.load(std::memory_order_acquire) == 0) {  // [ALL-LEFT]
+      if (futex_wait_until(&all_left_, 0, steady_deadline_ns)) continue;
       if (all_left_.load(std::memory_order_acquire) == 0) return false;
-      break;
     }
+    std::optional<pthread_t> last;
+    {
+      MutexLock lock(&mu_);
+      // A job that comes too late, and is refused, may bring a thread: it was counted for a moment.
+      if (threads_ != 0 || mandatory_.load(std::memory_order_relaxed) != 0) {
+        all_left_.store(0, std::memory_order_relaxed);  // It will be announced again.
+        continue;
+      }
+      last = std::exchange(last_left_, std::nullopt);
+    }
+    if (last.has_value()) pthread_join(*last, nullptr);
+    return true;
   }
-  std::optional<pthread_t> last;
-  {
-    MutexLock lock(&mu_);
-    last = std::exchange(last_left_, std::nullopt);
-  }
-  if (last.has_value()) pthread_join(*last, nullptr);
-  return true;
 }
 
 // --- Looking at it ----------------------------------------------------------------------------
@@ -572,14 +589,8 @@ std::vector<RunningBlockingJob> BlockingPool::running_jobs() const {
   const std::int64_t now_ns = steady_now_ns();
   MutexLock lock(&mu_);
   for (const PoolThread* thread = all_; thread != nullptr; thread = thread->next) {
-    std::optional<RunningJobSnapshot> running = thread->running();
-    if (!running || thread->job_class == ThreadShares::kNone) continue;
-    jobs.push_back({.id = running->id,
-                    .name = std::move(running->name),
-                    .class_name = of_class(thread->job_class).name,
-                    .running_for = std::chrono::nanoseconds(
-                        std::max<std::int64_t>(now_ns - running->begun_ns, 0)),
-                    .thread = running->thread});
+    if (thread->job_class == ThreadShares::kNone) continue;
+    thread->add_running(of_class(thread->job_class).name, now_ns, &jobs);
   }
   return jobs;
 }

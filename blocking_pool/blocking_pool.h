@@ -30,6 +30,9 @@
 //   [ALL-LEFT]   The last thread's store of all_left_ (release) -> wait_idle_until()'s load
 //                (acquire).
 //   [STOP]       begin_shutdown()'s store of stopping_ (release) -> the loads (acquire).
+//   [PROMISE]    Who submits a mandatory job counts it in mandatory_, then reads stopping_; begin_shutdown() writes
+//                stopping_, and who is about to give up reads the count: all seq_cst. So the job is refused, or the
+//                pool has not ended, and gives up no class, until the job has begun.
 #pragma once
 
 #include <atomic>
@@ -67,6 +70,8 @@ struct BlockingPoolOptions {
   // For tests. Called before a thread is created; an errno other than 0 is taken for the failure of
   // the creation.
   std::function<int()> create_thread_error = nullptr;
+  // For tests. Called when a mandatory job is accepted, before it is queued.
+  std::function<void()> before_mandatory = nullptr;
 };
 
 // A snapshot.
@@ -146,8 +151,10 @@ class BlockingPool {
   JobClass& of_class(int c) const noexcept { return *classes_[static_cast<std::size_t>(c)]; }
   // The class of a caller's number. Ends the process if there is none.
   JobClass& required_class(int c) const noexcept;
-  // Queues a job that has a place.
+  // Queues a job that has a place, and is counted if it is mandatory.
   void enqueue(BlockingJob* job) noexcept;
+  // A mandatory job has ended, but by no thread of the pool, which would announce it when it leaves.
+  void drop_mandatory() noexcept SKUA_EXCLUDES(mu_);
   // Tells whoever has got a place from the line.
   void admit(AdmissionNode* node) noexcept;
   // Sees to it that somebody looks into the queue. After each enqueue.
@@ -169,7 +176,7 @@ class BlockingPool {
   BlockingJob* take(JobClass& job_class, JobClass::Reader& reader, std::uint32_t turn) noexcept;
   // Ends the jobs that are pending in a class.
   void end_pending(int c, int error) noexcept;
-  // Cancels the job if `error` is ECANCELED, else fails it.
+  // Cancels the job if `error` is ECANCELED, which a mandatory one never meets, or the pool shuts down; else fails it.
   void end_unrun(BlockingJob* job, int error) noexcept;
   void report_stall(int c) noexcept;
 
@@ -210,9 +217,10 @@ class BlockingPool {
   // Any thread. Written rarely: reads of it cost nothing.
   std::atomic<bool> stopping_{false};       // Written under mu_.
   std::atomic<bool> starving_{false};       // Some class does; a hint. Written under mu_.
-  std::atomic<std::uint32_t> all_left_{0};  // Futex word: 1 when the last thread has left for good.
+  std::atomic<std::uint32_t> all_left_{0};  // Futex word: 1 when all have left. Written under mu_.
 
-  // Mandatory jobs that are submitted and not begun.
+  // Mandatory jobs that are accepted and not begun, those in line excepted; and one for begin_shutdown() as long as it
+  // has some in its hands.
   alignas(kCacheLine) std::atomic<std::int64_t> mandatory_{0};
 
   alignas(kCacheLine) mutable Mutex mu_;
@@ -229,7 +237,6 @@ class BlockingPool {
   int waiting_ SKUA_GUARDED_BY(mu_) = 0;
   std::uint32_t stalled_ SKUA_GUARDED_BY(mu_) = 0;  // A bit for each class that was reported.
   std::uint64_t stalls_ SKUA_GUARDED_BY(mu_) = 0;
-  bool drained_ SKUA_GUARDED_BY(mu_) = false;  // By begin_shutdown(): what is left is mandatory.
   // The last thread that left, not yet joined. It has joined the one before it, and so on.
   std::optional<pthread_t> last_left_ SKUA_GUARDED_BY(mu_);
 };

@@ -9,22 +9,16 @@
 #include <pthread.h>
 #include <string>
 #include <sys/types.h>
+#include <vector>
 
 #include "blocking_pool/thread_shares.h"
 #include "skua/cancellation.h"
 #include "skua/internal/blocking_job.h"
 #include "skua/internal/mutex.h"
+#include "skua/metrics.h"
 #include "task/context.h"
 
 namespace skua::internal {
-
-// A job that runs, as others see it.
-struct RunningJobSnapshot {
-  std::uint64_t id = 0;
-  std::string name = {};
-  std::int64_t begun_ns = 0;
-  pid_t thread = 0;
-};
 
 class PoolThread {
  public:
@@ -34,21 +28,26 @@ class PoolThread {
       2;  // Taken from there, assigned, and holds the wake now.
   static constexpr std::uint32_t kDismissed = 3;  // Taken from there by begin_shutdown().
 
+  // Creates a thread of a pool. Returns 0 or an errno. Any thread.
+  [[nodiscard]] static int create(void* (*main)(void*), void* argument) noexcept;
+
   explicit PoolThread(BlockingPool* of_pool) noexcept;
   PoolThread(const PoolThread&) = delete;
   PoolThread& operator=(const PoolThread&) = delete;
 
   // --- The thread itself. ---
 
+  // A job that runs here.
   struct Run {
     BlockingJob* job = nullptr;
     std::int64_t begun_ns = 0;
+    const Run* outer = nullptr;  // Within which it runs, in blocking_join(). Set by begin_job().
   };
-  // Counts a job that has begun, and shows it. Returns the one within which it runs.
-  Run begin_job(Run run) noexcept SKUA_EXCLUDES(mu_);
+  // Counts a job that has begun, and shows it. `run` stays until end_job().
+  void begin_job(Run* run) noexcept SKUA_EXCLUDES(mu_);
   // Before its join is completed.
-  void end_job(Run outer) noexcept SKUA_EXCLUDES(mu_);
-  const BlockingJob* job() const noexcept { return run_.job; }
+  void end_job(const Run& run) noexcept SKUA_EXCLUDES(mu_);
+  const BlockingJob* job() const noexcept { return run_ != nullptr ? run_->job : nullptr; }
   std::uint32_t next_turn() noexcept { return ++turn_; }
 
   BlockingPool* const pool;
@@ -58,10 +57,11 @@ class PoolThread {
   // --- Any thread, while this one is in the pool's list. ---
 
   std::uint64_t jobs_run() const noexcept { return jobs_run_.load(std::memory_order_relaxed); }
-  // What runs here; nullopt: nothing.
-  std::optional<RunningJobSnapshot> running() const SKUA_EXCLUDES(mu_);
-  // The source of the running job's token, if it has one.
-  std::optional<CancellationSource> source() const SKUA_EXCLUDES(mu_);
+  // Adds what runs here: the innermost job first, then that within which it runs, and so on.
+  void add_running(const std::string& class_name, std::int64_t now_ns,
+                   std::vector<RunningBlockingJob>* jobs) const SKUA_EXCLUDES(mu_);
+  // Adds the sources of their tokens.
+  void add_sources(std::vector<CancellationSource>* sources) const SKUA_EXCLUDES(mu_);
 
   // --- Guarded by the pool's lock. ---
 
@@ -76,10 +76,10 @@ class PoolThread {
   std::atomic<std::uint32_t> word{kAwake};
 
  private:
-  void show(Run run) noexcept SKUA_EXCLUDES(mu_);
+  void show(const Run* run) noexcept SKUA_EXCLUDES(mu_);
 
   // Its thread only.
-  Run run_;
+  const Run* run_ = nullptr;  // The innermost.
   std::uint32_t turn_ = 0;
   Context& context_;  // Of this thread, which runs no coroutine that could leave it.
 
@@ -89,9 +89,9 @@ class PoolThread {
   std::atomic<std::uint64_t> job_id_{0};  // 0: none.
   std::atomic<std::int64_t> begun_ns_{0};
 
-  // The job, if it has more to tell than its number: a name, a source. Else nobody takes the lock.
+  // The innermost, if there is more to tell than a number: a name, a source, an outer job. Else nobody takes the lock.
   mutable Mutex mu_;
-  BlockingJob* watched_ SKUA_GUARDED_BY(mu_) = nullptr;
+  const Run* watched_ SKUA_GUARDED_BY(mu_) = nullptr;
 };
 
 }  // namespace skua::internal

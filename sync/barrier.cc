@@ -25,6 +25,7 @@ void Barrier::arrive_and_drop() noexcept {
     --parties_;
     if (arrived_ == 0 || arrived_ < parties_) return;
     arrived_ = 0;
+    static_cast<internal::BarrierAwaiter*>(waiters_.front())->last_ = true;
     woken.add_all(&waiters_);
   }
   woken.wake_all();  // *this may be gone.

@@ -24,7 +24,8 @@ void Condition::notify_one() noexcept {
     internal::SpinLockGuard lock(&mu_);
     internal::ListedWaiter* const waiter = waiters_.pop_front();
     if (waiter == nullptr) return;
-    if (static_cast<internal::ConditionAwaiter*>(waiter)->move_to_mutex()) locked = waiter;
+    auto* const awaiter = static_cast<internal::ConditionAwaiter*>(waiter);
+    if (awaiter->move_to_mutex(internal::ConditionAwaiter::Notified::kOne)) locked = waiter;
   }
   if (locked != nullptr) locked->wake();
 }
@@ -34,7 +35,8 @@ void Condition::notify_all() noexcept {
   {
     internal::SpinLockGuard lock(&mu_);
     while (internal::ListedWaiter* const waiter = waiters_.pop_front()) {
-      if (static_cast<internal::ConditionAwaiter*>(waiter)->move_to_mutex()) locked.add(waiter);
+      auto* const awaiter = static_cast<internal::ConditionAwaiter*>(waiter);
+      if (awaiter->move_to_mutex(internal::ConditionAwaiter::Notified::kAll)) locked.add(waiter);
     }
   }
   locked.wake_all();
@@ -70,8 +72,8 @@ void ConditionAwaiter::enqueue_and_unlock() noexcept {
   mutex_->unlock();
 }
 
-bool ConditionAwaiter::move_to_mutex() noexcept {
-  notified_ = true;
+bool ConditionAwaiter::move_to_mutex(Notified by) noexcept {
+  notified_ = by;
   if (!mutex_->take_or_enqueue(this)) return false;
   granted = true;
   return true;
@@ -79,14 +81,19 @@ bool ConditionAwaiter::move_to_mutex() noexcept {
 
 CancelOutcome ConditionAwaiter::cancel_wait(Waiter* waiter) noexcept {
   auto* const self = static_cast<ConditionAwaiter*>(waiter);
+  Notified notified;
   {
     SpinLockGuard lock(&self->condition_->mu_);
-    if (!self->notified_) {
+    notified = self->notified_;
+    if (notified == Notified::kNot) {
       return self->condition_->waiters_.remove(self) ? CancelOutcome::kUnlinked
                                                      : CancelOutcome::kPending;
     }
   }
-  return self->mutex_->cancel(self) ? CancelOutcome::kUnlinked : CancelOutcome::kPending;
+  if (!self->mutex_->cancel(self)) return CancelOutcome::kPending;
+  // The one who was chosen to go on will not. If nobody else waits, whoever comes looks at what has changed first.
+  if (notified == Notified::kOne) self->condition_->notify_one();
+  return CancelOutcome::kUnlinked;
 }
 
 }  // namespace internal

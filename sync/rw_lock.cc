@@ -53,11 +53,12 @@ bool RwLock::cancel(internal::RwLockWaiter* waiter) noexcept {
   return true;
 }
 
-void RwLock::hand_over() noexcept {
+void RwLock::unlock_and_hand_over(std::uint64_t share) noexcept {
   internal::WakeList granted;
   {
     internal::SpinLockGuard lock(&mu_);
-    grant_first(&granted);
+    const std::uint64_t before = word_.fetch_sub(share, std::memory_order_release);  // [RW-LOCK]
+    if (before == (share | kHasWaiters)) grant_first(&granted);
   }
   granted.wake_all();  // *this may be gone.
 }
@@ -68,7 +69,7 @@ void RwLock::grant_first(internal::WakeList* granted) noexcept {
   };
   using Wants = internal::RwLockWaiter::Wants;
   if (waiters_.empty()) return;
-  // [RW-LOCK]. With kHasWaiters set, others can only take readers away.
+  // [RW-LOCK]. With kHasWaiters set, it is written under mu_ only.
   const std::uint64_t word = word_.load(std::memory_order_acquire);
   std::uint64_t taken = 0;
   const auto grant = [&](std::uint64_t share) SKUA_REQUIRES(mu_) {

@@ -128,7 +128,12 @@ BlockingJobOf<F>* make_blocking_job(F f, const SpawnBlockingOptions& options) {
       .abandoned = options.on_abort == OnAbort::kAbandon};
   auto* const job = BlockingJobOf<F>::create(std::move(f), traits, next_task_id(worker));
   if (SKUA_UNLIKELY(!options.name.empty())) {
-    job->set_name(options.name.data(), options.name.size());
+    try {
+      job->set_name(options.name.data(), options.name.size());
+    } catch (...) {
+      job->discard();
+      throw;
+    }
   }
   return job;
 }

@@ -84,7 +84,7 @@ struct BlockingClassMetrics {
   bool overloaded = false;  // See skua::blocking_overloaded().
 };
 
-// A blocking job that runs.
+// A blocking job that runs, or waits in blocking_join() for another one that runs in its place.
 struct RunningBlockingJob {
   TaskId id = 0;
   std::string name;        // SpawnBlockingOptions::name.

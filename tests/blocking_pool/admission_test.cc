@@ -37,6 +37,9 @@ struct Node : internal::AdmissionNode {
   explicit Node(Kind kind = Kind::kJob) : AdmissionNode(kind) {}
 };
 using internal::Admission;
+internal::AdmissionNode* give_back(Admission& admission) {
+  return admission.give_back([](internal::AdmissionNode*) {});
+}
 using Entry = internal::Admission::Entry;
 
 TEST(AdmissionTest, PlacesGoToWhoWaitsLongest) {
@@ -49,10 +52,10 @@ TEST(AdmissionTest, PlacesGoToWhoWaitsLongest) {
   EXPECT_TRUE(admission.remove(&third));
   EXPECT_FALSE(admission.remove(&third));
   EXPECT_FALSE(admission.remove(&first));
-  EXPECT_EQ(admission.give_back(), &second);
+  EXPECT_EQ(give_back(admission), &second);
   EXPECT_FALSE(admission.try_enter());
-  EXPECT_EQ(admission.give_back(), &fourth);
-  EXPECT_EQ(admission.give_back(), nullptr);
+  EXPECT_EQ(give_back(admission), &fourth);
+  EXPECT_EQ(give_back(admission), nullptr);
   EXPECT_TRUE(admission.try_enter());
 }
 
@@ -67,7 +70,7 @@ TEST(AdmissionTest, AClosedLineTakesNoJobs) {
   EXPECT_EQ(admission.enter(&another), Entry::kClosed);
   EXPECT_EQ(admission.pop_job(), &job);
   EXPECT_EQ(admission.pop_job(), nullptr);
-  EXPECT_EQ(admission.give_back(), &task);
+  EXPECT_EQ(give_back(admission), &task);
 }
 
 // --- A bounded class ----------------------------------------------------------------------------

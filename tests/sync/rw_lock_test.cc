@@ -210,6 +210,51 @@ TEST_F(RwLockTest, ThreadsAndTasksNeverSeeAWriteHalfDone) {
   EXPECT_TRUE(shared.lock.try_write().has_value());
 }
 
+// Goal: who locks next may destroy the lock, though the one before has not returned from its unlock, whoever is aborted
+// meanwhile. Method: a lock for each round; the unlock races the aborts of all that wait.
+TEST_F(RwLockTest, WhoLocksNextMayDestroyIt) {
+  constexpr std::size_t kRounds = 1'000;
+  constexpr std::size_t kWaiters = 3;
+  const auto read_once = [](RwLock* l) -> Task<> { const auto guard = co_await l->read(); };
+  const auto write_once = [](RwLock* l) -> Task<> { const auto guard = co_await l->write(); };
+  for (std::size_t round = 1; round <= kRounds; ++round) {
+    auto lock = std::make_unique<RwLock>();
+    std::optional<RwLockReadGuard> reads;
+    std::optional<RwLockWriteGuard> writes;
+    if (round % 2 == 0) {
+      reads = lock->try_read();
+    } else {
+      writes = lock->try_write();
+    }
+    std::vector<JoinHandle<void>> handles;
+    for (std::size_t i = 0; i < kWaiters; ++i) {
+      handles.push_back(spawn(i == 1 ? read_once(lock.get()) : write_once(lock.get())));
+    }
+    for (std::size_t i = 0; i < round % (kWaiters + 1); ++i) executor_.run_one();
+    std::atomic<int> gate{0};
+    const auto pass_gate = [&gate] {
+      gate.fetch_add(1, std::memory_order_acq_rel);
+      while (gate.load(std::memory_order_acquire) < 2) std::this_thread::yield();
+    };
+    std::thread unlocker([&] {
+      pass_gate();
+      reads.reset();
+      writes.reset();
+    });
+    std::thread aborter([&] {
+      pass_gate();
+      for (JoinHandle<void>& handle : handles) handle.abort();
+    });
+    while (executor_.ended() < round * kWaiters) {
+      if (!executor_.run_one()) std::this_thread::yield();
+    }
+    while (!lock->try_write().has_value()) std::this_thread::yield();
+    lock.reset();
+    unlocker.join();
+    aborter.join();
+  }
+}
+
 TEST(RwLockDeathTest, MisuseEndsTheProcessWithAMessage) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(

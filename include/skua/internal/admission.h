@@ -54,8 +54,20 @@ class Admission {
   Entry enter(AdmissionNode* node) noexcept SKUA_EXCLUDES(mu_);
   // Takes a place if one is free, which none is while somebody is in line. Any thread.
   [[nodiscard]] bool try_enter() noexcept SKUA_EXCLUDES(mu_);
-  // Gives a place back. The node that has it now; nullptr: nobody was in line. Any thread.
-  [[nodiscard]] AdmissionNode* give_back() noexcept SKUA_EXCLUDES(mu_);
+  // Gives a place back. The node that has it now; nullptr: nobody was in line. `taken_out(node)` is called before
+  // anybody else can find that it is not in the line any more. Any thread.
+  template <typename F>
+  [[nodiscard]] AdmissionNode* give_back(const F& taken_out) noexcept SKUA_EXCLUDES(mu_) {
+    MutexLock lock(&mu_);
+    AdmissionNode* const node = first_;
+    if (node == nullptr) {
+      ++free_;
+    } else {
+      unlink(node);
+      taken_out(node);
+    }
+    return node;
+  }
   // Takes `node` out of the line. False: it is not in it. Any thread that keeps the node alive.
   [[nodiscard]] bool remove(AdmissionNode* node) noexcept SKUA_EXCLUDES(mu_);
   // From now on no job gets in line. Any thread.

@@ -12,6 +12,7 @@
 //                          shutting down: it completes the join. The pool's share goes when the
 //                          pool meets the corpse in its queue, or at once if it stood in line.
 //   kStarted -> kUnwanted  an abort after the beginning: the result is dropped when it comes.
+//   either   -> kEnded     the closure has returned. An abort comes too late.
 //
 // Who has moved it out of kQueued has the closure, and destroys it before the join is complete; but
 // a task's abort leaves that to the handle, which goes with the task's frames: a cancel hook may run
@@ -20,7 +21,7 @@
 // Edges: the pool's queue hands the closure over; [JOIN] of task_header.h the result;
 //   [SHARE]     unref()'s fetch_sub (acq_rel) -> that of the other party. The last one frees memory
 //               that nobody else still touches.
-//   [UNWANTED]  drop_result()'s CAS of phase_ (release) -> the load at the end of the run (acquire).
+//   [UNWANTED]  drop_result()'s CAS of phase_ (release) -> the exchange at the end of the run (acquire).
 #pragma once
 
 #include <atomic>
@@ -81,10 +82,18 @@ class BlockingJob : public JoinState, public AdmissionNode {
   bool mandatory() const noexcept { return traits_.mandatory; }
   const CancellationSource* source() noexcept { return table_.source(this); }
 
+  // Destroys a job that nobody knows of yet, its closure too. *this is gone.
+  void discard() noexcept;
+
   // --- The pool, once. ---
 
   // Before the job gets in line: who cancels it finds it there, even if the pool has gone.
   void set_line(std::shared_ptr<Admission> line) noexcept { line_ = std::move(line); }
+  // Cancels it instead of queueing it. *this may be gone.
+  void refuse() noexcept {
+    cancel();
+    unref();
+  }
   // Begins the job. If there is nothing to begin, *this may be gone.
   Met begin() noexcept;
   // Runs the closure. True: it threw. After begin().
@@ -105,9 +114,9 @@ class BlockingJob : public JoinState, public AdmissionNode {
 
   // Ends the job without running it, unless it has begun. True: this call cancelled it.
   bool cancel() noexcept;
-  // As cancel(); if it has begun, its result will be dropped, and its token is cancelled.
+  // As cancel(); if it has begun, and not ended, its result will be dropped, and its token is cancelled.
   void abort() noexcept;
-  // True after an abort that came when it had begun.
+  // True after an abort that came when it had begun, until its end.
   bool unwanted() const noexcept {
     return phase_.load(std::memory_order_relaxed) == Phase::kUnwanted;
   }
@@ -139,7 +148,7 @@ class BlockingJob : public JoinState, public AdmissionNode {
   static CancelOutcome cancel_join(JoinState* state, std::uintptr_t joiner) noexcept;
 
  private:
-  enum class Phase : std::uint8_t { kQueued, kStarted, kUnwanted, kCancelled };
+  enum class Phase : std::uint8_t { kQueued, kStarted, kUnwanted, kEnded, kCancelled };
 
   // Leaves kQueued for `phase`, and the line. False: another party did so first.
   [[nodiscard]] bool leave_queued(Phase phase) noexcept;

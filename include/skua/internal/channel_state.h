@@ -184,9 +184,14 @@ class ChannelState {
     settle(nullptr);
     return stored_ == 0;
   }
-  // The only user of the receiver that has the claim is about to move it: to another task, perhaps.
+  // A receiver has been moved: to another task, perhaps, which would have to revoke the claim. Who moves the only one
+  // has the channel's end to itself, and ends the claim for nothing. With another one about, the claim is its user's,
+  // who may be taking from it now. Nor may mu_ be asked for then: a value may hold a receiver of its own channel, and
+  // is moved under mu_. (If that is the only one, nobody has received, nor claimed, since it came into the value.)
   void settle_for_move() noexcept SKUA_EXCLUDES(mu_) {
     if (SKUA_LIKELY(!claim_.is_held())) return;
+    // Acquire: what was received by those that were dropped.
+    if (receivers_count_.load(std::memory_order_acquire) != 1) return;
     SpinLockGuard lock(&mu_);
     return_claimed();
   }
@@ -283,28 +288,22 @@ class ChannelState {
     return std::move(receiver.value_);
   }
   SKUA_COLD void take_reserved(RecvAwaiter<T>* receiver) noexcept SKUA_EXCLUDES(mu_) {
-    WakeList senders;
+    WakeList woken;
     {
       SpinLockGuard lock(&mu_);
       receiver->reserved_ = false;
       --reserved_;
       pop_into(&receiver->value_);
-      refill(&senders);
-      end_receivers(&senders);
+      serve(&woken);
     }
-    senders.wake_all();
+    woken.wake_all();
   }
   SKUA_COLD void give_up_reserved() noexcept SKUA_EXCLUDES(mu_) {
     WakeList woken;
     {
       SpinLockGuard lock(&mu_);
       --reserved_;
-      if (ListedWaiter* const next = receivers_.pop_front()) {
-        pop_into(&static_cast<RecvAwaiter<T>*>(next)->value_);
-        woken.add(next);
-        refill(&woken);
-      }
-      end_receivers(&woken);
+      serve(&woken);
     }
     woken.wake_all();
   }
@@ -353,12 +352,7 @@ class ChannelState {
       values_.push(std::move(sender->value_));
       ++stored_;
       sender->sent_ = true;
-      while (stored_ > reserved_) {
-        ListedWaiter* const receiver = receivers_.pop_front();
-        if (receiver == nullptr) break;
-        pop_into(&static_cast<RecvAwaiter<T>*>(receiver)->value_);
-        receivers.add(receiver);
-      }
+      serve(&receivers);
     }
     receivers.wake_all();
     return true;
@@ -443,6 +437,17 @@ class ChannelState {
       sender->sent_ = true;
       woken->add(sender);
     }
+  }
+  // More is stored, or less of it reserved, or there is more room: so there may be something for receivers that wait, or
+  // nothing more to wait for.
+  void serve(WakeList* woken) noexcept SKUA_REQUIRES(mu_) {
+    for (refill(woken); stored_ > reserved_; refill(woken)) {
+      ListedWaiter* const next = receivers_.pop_front();
+      if (next == nullptr) break;
+      pop_into(&static_cast<RecvAwaiter<T>*>(next)->value_);
+      woken->add(next);
+    }
+    end_receivers(woken);
   }
   // Lets those go who wait, if nothing will come any more.
   void end_receivers(WakeList* woken) noexcept SKUA_REQUIRES(mu_) {

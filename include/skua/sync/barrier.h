@@ -34,14 +34,17 @@ class [[nodiscard("co_await it; nobody arrives otherwise")]] BarrierAwaiter fina
   bool cancel() noexcept;
 
  private:
+  friend Barrier;
+
   Barrier* const barrier_;
-  bool last_ = false;
+  bool last_ = false;  // Its own, or while it is in the list that of who holds the lock.
 };
 
 }  // namespace internal
 
 // Threads: any, and tasks of any runtime.
-// Lifetime: outlives whoever waits (SKUA_REQUIRE in the destructor).
+// Lifetime: outlives whoever waits (SKUA_REQUIRE in the destructor), until all of a round have come back: an abort of
+//   one that has not still needs it.
 class Barrier {
  public:
   // For `parties` at a time. Requires: parties >= 1.
@@ -54,7 +57,7 @@ class Barrier {
 
   // Arrives, and waits until all have; the next round begins then.
   //
-  // Returns: true for the last to arrive.
+  // Returns: true for one of each round: the last to arrive, or, if arrive_and_drop() has ended the round, the first.
   // Cancellation: safe. A task that is aborted while it waits takes its arrival back, and the others wait for
   // another one.
   internal::BarrierAwaiter arrive_and_wait() noexcept { return internal::BarrierAwaiter(this); }

@@ -10,7 +10,7 @@
 //
 //   waits --notify--> has the lock, woken
 //     |     \------> in the mutex's queue --unlock--> has the lock, woken
-//     \--abort--> out of the list      \--abort--> out of the queue
+//     \--abort--> out of the list      \--abort--> out of the queue; what notify_one() gave goes to the next
 //
 //   [CONDITION]  wait() enqueues under mu_ before it unlocks the mutex: who changes something under the mutex and
 //                then notifies finds the waiter. What it has done arrives by [MUTEX] and [WAKE].
@@ -18,6 +18,7 @@
 
 #include <concepts>
 #include <coroutine>
+#include <cstdint>
 
 #include "skua/internal/spin_lock.h"
 #include "skua/internal/wait_list.h"
@@ -60,13 +61,15 @@ class [[nodiscard("co_await it; nothing waits otherwise")]] ConditionAwaiter fin
   bool suspend(std::coroutine_handle<> awaiting, TaskHeader* waiting) noexcept;
   void enqueue_and_unlock() noexcept;
   static CancelOutcome cancel_wait(Waiter* waiter) noexcept;
+  enum class Notified : std::uint8_t { kNot, kOne, kAll };
+
   // Locks the mutex on behalf of the waiter, or queues it there. True: locked. Under the condition's mu_.
-  [[nodiscard]] bool move_to_mutex() noexcept;
+  [[nodiscard]] bool move_to_mutex(Notified by) noexcept;
 
   Condition* const condition_;
   MutexGuard* const guard_;
   skua::Mutex* const mutex_;
-  bool notified_ = false;  // Guarded by the condition's mu_.
+  Notified notified_ = Notified::kNot;  // By which call. Guarded by the condition's mu_.
 };
 
 }  // namespace internal
@@ -74,7 +77,8 @@ class [[nodiscard("co_await it; nothing waits otherwise")]] ConditionAwaiter fin
 // Lets those wait who need something to change. Waiting allocates nothing. First come, first notified.
 //
 // Threads: any, and tasks of any runtime. Those that wait at the same time may use different mutexes.
-// Lifetime: outlives whoever waits (SKUA_REQUIRE in the destructor).
+// Lifetime: outlives whoever waits (SKUA_REQUIRE in the destructor), until they have come back from wait(): while one
+//   who was notified waits for the mutex, its abort still needs the condition.
 class Condition {
  public:
   Condition() noexcept = default;
@@ -85,8 +89,9 @@ class Condition {
   // Unlocks the mutex of `guard`, waits for a notification, and locks it again. There are no spurious wake-ups, but
   // what one waits for may have changed back meanwhile: await in a loop.
   //
-  // Cancellation: safe. The task ends without the lock. A notification that it had been given already is not lost: it
-  //   still gets the lock, goes on, and ends where it next suspends.
+  // Cancellation: safe. The task ends without the lock. A notification that it had been given already is not lost:
+  //   while it waits for the mutex, that of notify_one() goes on to whoever else waits. If it has been given the lock,
+  //   it goes on with it, and ends where it next suspends.
   // Requires: `guard` holds a mutex. It is neither used nor moved meanwhile.
   internal::ConditionAwaiter wait(MutexGuard& guard) noexcept {
     return internal::ConditionAwaiter(this, &guard);

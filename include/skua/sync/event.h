@@ -46,7 +46,8 @@ class [[nodiscard("co_await it; nothing waits otherwise")]] EventAwaiter final
 
 // Threads: any, and tasks of any runtime.
 // Lifetime: outlives whoever waits (SKUA_REQUIRE in the destructor). Who comes back from wait() may end it, if
-//   nobody else is going to use it; a set() that let it go on is through with it.
+//   nobody else is going to use it; a set() that let it go on is through with it. Others that wait are going to use it
+//   until they have come back, too: an abort of one that has been let go, but not yet gone on, still looks.
 class Event {
  public:
   Event() noexcept = default;

@@ -48,7 +48,8 @@ class [[nodiscard("co_await it; nothing waits otherwise")]] LatchAwaiter final
 
 // Threads: any, and tasks of any runtime.
 // Lifetime: outlives whoever waits (SKUA_REQUIRE in the destructor). Who comes back from wait() may end it, if
-//   nobody else is going to use it; the count_down() calls are through with it.
+//   nobody else is going to use it; the count_down() calls are through with it. Others that wait are going to use it
+//   until they have come back, too: an abort of one that has been let go, but not yet gone on, still looks.
 class Latch {
  public:
   // Requires: count >= 0.

@@ -109,6 +109,9 @@ class Mutex {
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
   ~Mutex() {
+    // Who has unlocked it for the one that destroys it may stand before the end of its section: the word was its last
+    // store but one, if all that had waited were aborted meanwhile.
+    internal::SpinLockGuard lock(&mu_);
     SKUA_REQUIRE(word_.load(std::memory_order_relaxed) == 0,
                  "a Mutex was destroyed while it was locked");
   }

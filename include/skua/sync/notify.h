@@ -57,7 +57,8 @@ class [[nodiscard("co_await it; nothing waits otherwise")]] NotifiedAwaiter fina
 // comes later" see Event.
 //
 // Threads: any, and tasks of any runtime.
-// Lifetime: outlives whoever waits (SKUA_REQUIRE in the destructor).
+// Lifetime: outlives whoever waits (SKUA_REQUIRE in the destructor), until they have come back from notified(): an
+//   abort of one that has been notified, but not yet gone on, still looks.
 class Notify {
  public:
   Notify() noexcept = default;

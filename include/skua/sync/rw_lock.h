@@ -10,13 +10,15 @@
 //
 //   read:    readers -> readers + 1      one CAS, while no writer holds it and nobody waits
 //   write:   0 -> kWriter                one CAS
-//   unlock:  one RMW; if nobody holds it any more, and others wait: under mu_, hand over
+//   unlock:  readers -> readers - 1      one CAS, while nobody waits
+//            kWriter -> 0                the same
+//            .. | kHasWaiters            under mu_: the same, and hand over if nobody holds it any more
 //
 // First come, first served: the queue's first gets it, and if that is a reader, all readers up to the next writer.
 //
 //   [RW-LOCK]  unlock's RMW of word_ (release) -> the CAS that takes it (acquire), or mu_ and [WAKE]. Who gets it
 //              sees what all did who have released it before. While kHasWaiters is set, which is while the list is
-//              not empty (mu_ free), nobody comes in but from the list, under mu_.
+//              not empty (mu_ free), nobody comes in but from the list, nor out, but under mu_.
 #pragma once
 
 #include <atomic>
@@ -136,6 +138,7 @@ class RwLock {
   RwLock(const RwLock&) = delete;
   RwLock& operator=(const RwLock&) = delete;
   ~RwLock() {
+    internal::SpinLockGuard lock(&mu_);  // As in ~Mutex().
     SKUA_REQUIRE(word_.load(std::memory_order_relaxed) == 0,
                  "an RwLock was destroyed while it was locked");
   }
@@ -198,15 +201,27 @@ class RwLock {
   [[nodiscard]] bool cancel(internal::RwLockWaiter* waiter) noexcept SKUA_EXCLUDES(mu_);
   // Who holds it so. *this may be gone.
   void unlock_read() noexcept {
-    // [RW-LOCK]
-    if (word_.fetch_sub(kReader, std::memory_order_release) == (kReader | kHasWaiters)) hand_over();
+    std::uint64_t word = word_.load(std::memory_order_relaxed);
+    while (SKUA_LIKELY((word & kHasWaiters) == 0)) {
+      if (word_.compare_exchange_weak(word, word - kReader, std::memory_order_release,  // [RW-LOCK]
+                                      std::memory_order_relaxed)) {
+        return;
+      }
+    }
+    unlock_and_hand_over(kReader);
   }
   void unlock_write() noexcept {
-    // [RW-LOCK]
-    if (word_.fetch_sub(kWriter, std::memory_order_release) == (kWriter | kHasWaiters)) hand_over();
+    std::uint64_t expected = kWriter;
+    if (SKUA_LIKELY(word_.compare_exchange_strong(expected, 0,
+                                                  std::memory_order_release,  // [RW-LOCK]
+                                                  std::memory_order_relaxed))) {
+      return;
+    }
+    unlock_and_hand_over(kWriter);
   }
-  // Gives what is free to those who are the first to wait. Any thread.
-  SKUA_NOINLINE void hand_over() noexcept SKUA_EXCLUDES(mu_);
+  // Releases `share`, and gives what is free then to those who are the first to wait: in one section, for as soon as
+  // the word is 0, which it is if these are aborted, somebody else may lock, unlock and destroy it. Who holds the share.
+  SKUA_NOINLINE void unlock_and_hand_over(std::uint64_t share) noexcept SKUA_EXCLUDES(mu_);
   void grant_first(internal::WakeList* granted) noexcept SKUA_REQUIRES(mu_);
 
   // Any thread. Not on a cache line of its own: see Semaphore.
