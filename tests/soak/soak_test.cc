@@ -409,8 +409,9 @@ Task<> steps_of_node(World* world, std::uint64_t seed, int depth) {
         break;
       case 5: {
         auto job = spawn_blocking([] { return 7; });
-        const int seven = co_await std::move(job);
-        EXPECT_EQ(seven, 7);
+        // A shutdown cancels it before it ends this task, which nobody may be waiting for.
+        JoinResult<int> seven = co_await std::move(job).result();
+        EXPECT_TRUE(seven.cancelled() || seven.value() == 7);
         break;
       }
       case 6:
