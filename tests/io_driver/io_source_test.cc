@@ -253,8 +253,8 @@ TEST_P(IoSourceTest, ClosingWakesWhoWaits) {
   EXPECT_EQ(runtime().block_on(main(&pair)), -ECANCELED);
 }
 
-// A task that data has woken, and that has not run yet, is not told by the descriptor: its number may be another's. Here
-// the closer itself looks at the events, and closes before it lets the reader run.
+// A task that data has woken, and that has not run yet, is not told by the descriptor: its number may be another's.
+// Here the closer itself looks at the events, and closes before it lets the reader run.
 TEST_P(IoSourceTest, ClosingReachesWhoHasBeenWokenJustNow) {
   if (GetParam() > 1)
     GTEST_SKIP() << "the reader may be in its call, which a closer must not overtake";

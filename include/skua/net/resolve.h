@@ -26,9 +26,9 @@ namespace skua {
 // Errors: kNotFound - there is no such host, or it has no address. kUnavailable - the name servers do not answer now;
 //   later they may. kInvalidArgument - the host is empty, or has a zero byte in it. kResourceExhausted - no memory, or
 //   no thread for the job. If a system call failed, its errno. The message names the host.
-// Cancellation: a look-up that waits for a thread is dropped. One that has begun cannot be called back: the task ends at
-//   once, and the look-up goes on by itself until the resolver gives up (resolv.conf(5), about 10 s for each server),
-//   its thread with it; a shutdown of the runtime waits for it.
+// Cancellation: a look-up that waits for a thread is dropped. One that has begun cannot be called back: the task ends
+//   at once, and the look-up goes on by itself until the resolver gives up (resolv.conf(5), about 10 s for each
+//   server), its thread with it; a shutdown of the runtime waits for it.
 // Requires: awaited on a runtime.
 Task<absl::StatusOr<std::vector<SocketAddress>>> resolve(std::string host, std::uint16_t port);
 

@@ -57,8 +57,9 @@ class Signal {
   // Watches `numbers` from now on. Does not block, and may be called outside a runtime.
   //
   // Errors: kAlreadyExists - another Signal of this process watches one of them: each comes to one only. Let it tell
-  //   the others (skua/sync/watch.h, skua/cancellation.h). kFailedPrecondition - a thread of this process does not block
-  //   one of them; the message names the thread. kInvalidArgument - as block_signals(). Else the errno of signalfd(2).
+  //   the others (skua/sync/watch.h, skua/cancellation.h). kFailedPrecondition - a thread of this process does not
+  //   block one of them; the message names the thread. kInvalidArgument - as block_signals(). Else the errno of
+  //   signalfd(2).
   static absl::StatusOr<Signal> watch(std::initializer_list<int> numbers);
   Signal(Signal&& other) noexcept
       : fd_(std::move(other.fd_)), watched_(std::exchange(other.watched_, 0)) {}
