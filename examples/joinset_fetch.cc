@@ -4,8 +4,8 @@
 //
 //   joinset_fetch
 //
-// A JoinSet gives results in the order in which the tasks end. The server is a task of this program: it has no number 7,
-// and answers number 3 with something that is no JSON, at which the task that asked throws.
+// A JoinSet gives results in the order in which the tasks end. The server is a task of this program: it has no number
+// 7, and answers number 3 with something that is no JSON, at which the task that asked throws.
 #include <array>
 #include <chrono>
 #include <cstddef>

@@ -4,8 +4,8 @@
 //
 //   phase3_priorities [MILLISECONDS]    1000 unless said otherwise
 //
-// A kHigh task is due each millisecond; four kLow tasks for each worker compute for 50 us and yield, for ever. The kHigh
-// task waits for the run in progress at most, and not for the backlog.
+// A kHigh task is due each millisecond; four kLow tasks for each worker compute for 50 us and yield, for ever. The
+// kHigh task waits for the run in progress at most, and not for the backlog.
 #include <algorithm>
 #include <atomic>
 #include <chrono>

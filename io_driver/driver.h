@@ -111,8 +111,8 @@ class Driver {
   // As wake(), if the holder's sleep would last beyond `deadline_ns`. Any thread.
   void wake_before(std::int64_t deadline_ns) noexcept;
 
-  // Whether nobody is waking tasks here: the holder sleeps, or there is none. Who has read in_flight() before, and found
-  // none, finds the tasks of the last ones awake, or this false. Any thread.
+  // Whether nobody is waking tasks here: the holder sleeps, or there is none. Who has read in_flight() before, and
+  // found none, finds the tasks of the last ones awake, or this false. Any thread.
   bool is_at_rest() const noexcept {
     return !held_.load(std::memory_order_acquire) ||
            sleeping_until_.load(std::memory_order_acquire) != kAwake;

@@ -89,8 +89,10 @@ void finish_root(TaskHeader* header) noexcept {
   WorkerCore& worker = *task->worker;
   if (task->enrolled) executor->retire(task, worker);
   const bool draining = executor->task_ended(worker);
-  // What a task throws while it is being aborted is nobody's fault either.
-  task->complete(task->threw && !task->abort_requested());  // *task may be gone.
+  // What a task throws while it is being aborted is nobody's fault either; nor is it a failure to end because what one
+  // waits for was cancelled, by a shutdown for one.
+  task->complete(task->threw && !task->threw_cancelled &&
+                 !task->abort_requested());  // *task may be gone.
   if (draining) executor->task_drained();
 }
 

@@ -16,6 +16,7 @@
 #include "skua/internal/fork.h"
 #include "skua/internal/mutex.h"
 #include "skua/internal/promise_base.h"
+#include "skua/join_handle.h"
 #include "task/context.h"
 
 namespace skua::internal {
@@ -347,6 +348,16 @@ void TaskHeader::unlink_forked() noexcept {
   *forked_link_ = forked_next_;
   if (forked_next_ != nullptr) forked_next_->forked_link_ = forked_link_;
   forked_link_ = nullptr;
+}
+
+void TaskHeader::threw_now() noexcept {
+  threw = true;
+  try {
+    throw;
+  } catch (const TaskCancelled&) {
+    threw_cancelled = true;
+  } catch (...) {
+  }
 }
 
 AbortListener* TaskHeader::listener() noexcept {

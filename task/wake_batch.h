@@ -10,8 +10,8 @@
 
 namespace skua::internal {
 
-// Tasks that the driver or the timers wake at one look: queued together, in their order, for which one sleeping worker is
-// woken at most. One thread at a time; it flushes before it goes on to something else.
+// Tasks that the driver or the timers wake at one look: queued together, in their order, for which one sleeping
+// worker is woken at most. One thread at a time; it flushes before it goes on to something else.
 class WakeBatch {
  public:
   // As task->wake(), a little later. *task may be gone.

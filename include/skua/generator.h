@@ -10,8 +10,8 @@
 //   auto all = rows(query);
 //   while (auto row = co_await all.next()) use(*row);
 //
-// It runs only within next(), as a part of the task that awaits it: it has no task of its own, and nothing goes on in it
-// while nobody asks. Between two values it may pass to another task.
+// It runs only within next(), as a part of the task that awaits it: it has no task of its own, and nothing goes on in
+// it while nobody asks. Between two values it may pass to another task.
 //
 //   consumer --next()--> frame: the generator's is the innermost of the task; it is where the task waits, if it awaits
 //            <-co_yield- frame: suspended, and the Generator's again
@@ -181,7 +181,8 @@ class [[nodiscard("await its next(): a Generator that is dropped never runs")]] 
 
   // Runs the coroutine to its next co_yield.
   //
-  // Returns, on co_await: what it yields, as a std::optional<T>, or, for references, a pointer; nothing if it has ended,
+  // Returns, on co_await: what it yields, as a std::optional<T>, or, for references, a pointer; nothing if it has
+  // ended,
   //   or was moved from, now and ever after.
   // Errors: rethrows what the coroutine throws, once; it has ended then.
   // Cancellation: if the task is aborted while the generator waits for something, that is cancelled, and the

@@ -163,9 +163,10 @@ class [[nodiscard]] ResultAwaiter final : public JoinWaiter<T> {
 }  // namespace internal
 
 // Owns the result of a spawned task. Move-only. Awaited once, as an rvalue. Dropping it detaches the task:
-// it runs on, its result is dropped, and an exception that it then throws ends the process with its name. Not so if
-// the handle is dropped because its owner was aborted, or while an exception unwinds; and what the task had thrown
-// before the handle was dropped is dropped with the handle.
+// it runs on, its result is dropped, and an exception that it then throws ends the process with its name. Not so a
+// TaskCancelled: what the task waits for was cancelled, and so it is, too. Nor if the handle is dropped because its
+// owner was aborted, or while an exception unwinds; and what the task had thrown before the handle was dropped is
+// dropped with the handle.
 //
 // Threads: one owner at a time; a handle may move between threads and runtimes, and outlive its runtime.
 template <typename T>

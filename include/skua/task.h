@@ -73,7 +73,7 @@ class Promise final : public PromiseReturn<T> {
 
   void unhandled_exception() noexcept {
     static_cast<ResultSlot<T>*>(this->out)->set_exception(std::current_exception());
-    if (this->parent == 0) this->task->threw = true;
+    if (this->parent == 0) this->task->threw_now();
   }
 
   SKUA_ALWAYS_INLINE static void* operator new(std::size_t size) { return allocate_frame<T>(size); }

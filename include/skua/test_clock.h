@@ -14,8 +14,8 @@
 // skua::now(), for all its tasks. std::chrono::steady_clock, what blocks a thread and what the kernel waits for go on
 // in real time.
 //
-// While the clock is paused it moves in two ways. Both wait until nothing is runnable, so a task that polls in a loop of
-// yield_now() holds the time up.
+// While the clock is paused it moves in two ways. Both wait until nothing is runnable, so a task that polls in a loop
+// of yield_now() holds the time up.
 //
 //   by itself      When all tasks wait, it jumps to the next deadline: a test of sleeps alone needs no advance(). Not
 //                  while a blocking job, a block_in_place() or an operation on a file is under way, for these take

@@ -13,8 +13,8 @@
 
 namespace skua {
 
-// The time of the runtime that the calling task runs on: what its sleeps, intervals and timeouts go by. On other threads
-// that of std::chrono::steady_clock.
+// The time of the runtime that the calling task runs on: what its sleeps, intervals and timeouts go by. On other
+// threads that of std::chrono::steady_clock.
 //
 // Threads: any.
 inline std::chrono::steady_clock::time_point now() noexcept {

@@ -254,5 +254,20 @@ TEST(JoinStateDeathTest, AnExceptionThatLeavesADetachedTaskEndsTheProcessWithThe
       "a detached task ended with an exception: task [0-9]+ \"the odd one\"");
 }
 
+// What it waits for was cancelled, by a shutdown for one: so it is, too, and nobody has failed.
+TEST_F(JoinHandleTest, ADetachedTaskMayEndWithTaskCancelled) {
+  ManualOp op;
+  {
+    auto dropped = spawn([](ManualOp* awaited) -> Task<int> {
+      co_await ManualOpAwaiter(awaited);
+      throw TaskCancelled();
+    }(&op));
+  }
+  executor_.drain();
+  EXPECT_TRUE(op.complete());
+  executor_.drain();
+  EXPECT_EQ(executor_.ended(), 1u);
+}
+
 }  // namespace
 }  // namespace skua::internal

@@ -215,6 +215,7 @@ class TaskHeader {
         has_deadline(false),
         home(kAnywhere),
         threw(false),
+        threw_cancelled(false),
         killed(false) {}
   // Of a child that is forked on `core` by a task of `root_task`. What belongs to the root is left as it is: here each
   // store would be felt.
@@ -274,6 +275,8 @@ class TaskHeader {
   SKUA_COLD void kill_in_fork(std::coroutine_handle<> handle) noexcept;
   // Forgets a forked child that has enrolled. Before its frame goes, on the thread that ends it.
   SKUA_COLD void leave_root() noexcept;
+  // The current exception has left it. A root.
+  SKUA_COLD void threw_now() noexcept;
   // Has `listener` told of the abort, or tells it at once. Returns the one that is told: there may be another one
   // already, and then `listener` is dropped. A root; whoever runs a part of it. Throws std::bad_alloc.
   AbortListener* listen(AbortListener* listener);
@@ -339,11 +342,12 @@ class TaskHeader {
   // A root's, on behalf of all that it has forked.
   Executor* executor;
   RegistrySlot* registry_slot;
-  Level level;        // Priority; kInheritLevel until it is spawned.
-  bool has_deadline;  // Its extras say which. Constant once it is scheduled.
-  std::int16_t home;  // The worker that it must stay on, or kAnywhere.
-  bool threw;         // The result is an exception.
-  bool killed;        // There is no result.
+  Level level;           // Priority; kInheritLevel until it is spawned.
+  bool has_deadline;     // Its extras say which. Constant once it is scheduled.
+  std::int16_t home;     // The worker that it must stay on, or kAnywhere.
+  bool threw;            // The result is an exception.
+  bool threw_cancelled;  // A TaskCancelled.
+  bool killed;           // There is no result.
 };
 
 // A task that was spawned: it can be joined.

@@ -152,8 +152,9 @@ class WakeList {
 //   bool take_or_enqueue() noexcept   the same, or false: *this is in the list, and may be woken
 //   bool cancel() noexcept            out of the list again; false: it was granted, and is being woken
 //
-// and, if it can be a branch of a select (skua/sync/select.h), `static constexpr bool kSelectable = true`. What such a one
-// takes must go back when it is destroyed and was not told to keep it, or it claims itself before it takes anything.
+// and, if it can be a branch of a select (skua/sync/select.h), `static constexpr bool kSelectable = true`. What such
+// a one takes must go back when it is destroyed and was not told to keep it, or it claims itself before it takes
+// anything.
 template <typename Derived>
 class ListAwaiter : public ListedWaiter {
  public:

@@ -60,7 +60,8 @@ class Sender {
     return internal::SendAwaiter<T>(state(), std::move(value));
   }
 
-  // As send(), for `duration` at most, or until now() is `deadline`. If there is room at once, the time does not matter.
+  // As send(), for `duration` at most, or until now() is `deadline`. If there is room at once, the time does not
+  // matter.
   //
   // Returns: a TimedSendResult, on co_await: whether it was sent, and if not, why, and the value.
   template <typename Rep, typename Period>
