@@ -270,7 +270,9 @@ TEST_F(BlockingJobTest, AMandatoryJobOnItsWayIntoTheQueueIsWaitedFor) {
     };
     internal::BlockingPool pool(std::move(options));
     accepting = &pool;
-    if (from_the_line) ASSERT_TRUE(pool.try_reserve(0));
+    if (from_the_line) {
+      ASSERT_TRUE(pool.try_reserve(0));
+    }
     std::latch open(1);
     const auto job = [&open] {
       open.wait();

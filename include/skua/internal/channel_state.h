@@ -438,7 +438,7 @@ class ChannelState {
       woken->add(sender);
     }
   }
-  // More is stored, or less of it reserved, or there is more room: so there may be something for receivers that wait,
+  // More is stored, or less of it reserved, or there is more room: there may be something for receivers that wait now,
   // or nothing more to wait for.
   void serve(WakeList* woken) noexcept SKUA_REQUIRES(mu_) {
     for (refill(woken); stored_ > reserved_; refill(woken)) {

@@ -219,9 +219,8 @@ class RwLock {
     }
     unlock_and_hand_over(kWriter);
   }
-  // Releases `share`, and gives what is free then to those who are the first to wait: in one section, for as soon as
-  // the word is 0, which it is if these are aborted, somebody else may lock, unlock and destroy it. Who holds the
-  // share.
+  // Releases `share`, and gives what is free then to those who are the first to wait. In one section: as soon as the
+  // word is 0, which it is if they are aborted, somebody else may lock, unlock and destroy it. Who holds the share.
   SKUA_NOINLINE void unlock_and_hand_over(std::uint64_t share) noexcept SKUA_EXCLUDES(mu_);
   void grant_first(internal::WakeList* granted) noexcept SKUA_REQUIRES(mu_);
 
