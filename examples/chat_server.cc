@@ -31,6 +31,7 @@
 namespace {
 
 constexpr std::size_t kLineMax = 1024;
+constexpr std::uint64_t kNobody = 0;
 constexpr std::size_t kHistory = 64;  // Lines that a client may be behind.
 
 struct Line {
@@ -72,7 +73,7 @@ skua::Task<> chat(skua::TcpStream stream, Lines lines, std::uint64_t client) {
       say(lines, client, *name + ": " + **line);
     } else {
       name = **line;
-      say(lines, client, *name + " is here");
+      say(lines, kNobody, *name + " is here");  // To this one, too: it is in.
     }
   }
   if (name) say(lines, client, *name + " has left");

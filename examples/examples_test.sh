@@ -147,6 +147,8 @@ signal.pause()' >open_port &
     serve 127.0.0.1:0
     connect 4
     echo ada >&4
+    read -r -t 60 line <&4
+    [[ $line == "ada is here" ]] || fail "ada reads: $line"
     connect 5
     echo grace >&5
     read -r -t 60 line <&4

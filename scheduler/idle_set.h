@@ -99,7 +99,8 @@ class IdleSet {
   int searching() const noexcept {
     return searching_of(state_.load(std::memory_order_relaxed));  // For tests and metrics.
   }
-  int awake() const noexcept { return awake_of(state_.load(std::memory_order_relaxed)); }
+  // 0: what each worker did before it fell asleep is visible.
+  int awake() const noexcept { return awake_of(state_.load(std::memory_order_acquire)); }
 
  private:
   static constexpr std::uint32_t kOneSearching = 1;

@@ -406,16 +406,16 @@ bool WorkerSet::fire_timers(std::int64_t steady_ns) noexcept {
 // clock is awake again before it lets go of the lock: a second one finds it so.
 WorkerSet::ClockMove WorkerSet::move_clock(LocalQueues& queues) noexcept {
   MutexLock lock(&clock_mu_);
-  const std::int64_t earliest_ns = earliest_timer();
-  const RuntimeClock::Goal goal = clock_.goal(earliest_ns);
+  // First and last: who is awake may add a timer or begin an operation before it comes here itself; and what is not
+  // under way any more has woken its task, which is in the hands of the driver's holder, or of a worker that is awake.
+  if (scheduler_.idle().awake() > 0) return ClockMove::kNone;
+  const RuntimeClock::Goal goal = clock_.goal(earliest_timer());
   if (goal == RuntimeClock::Goal::kNone) return ClockMove::kNone;
-  // In this order: what is not under way any more has woken its task, which is in the hands of the driver's holder, or
-  // of a worker that is awake.
   if (goal == RuntimeClock::Goal::kDeadline && takes_real_time()) return ClockMove::kLater;
   if (!driver_->is_at_rest()) return ClockMove::kLater;
   if (scheduler_.idle().awake() > 0) return ClockMove::kNone;
   scheduler_.wake_up(queues);
-  clock_.step(earliest_ns);
+  clock_.step(earliest_timer());
   fire_timers(now_ns());
   return ClockMove::kMoved;
 }

@@ -323,14 +323,22 @@ TEST_F(BlockingTest, MandatoryJobsStillRun) {
                                             {.pool_class = pool_class}));
   }
   // The shutdown aborts the task that awaits it.
-  const auto awaits = [](std::atomic<int>* count) -> Task<> {
+  CancellationToken aborted;
+  std::latch begun(1);
+  const auto awaits = [](std::atomic<int>* count, CancellationToken* token,
+                         std::latch* has_token) -> Task<> {
+    *token = this_task::cancellation();
+    has_token->count_down();
     JoinHandle<void> job =
         spawn_blocking([count] { count->fetch_add(1); }, {.at_shutdown = AtShutdown::kRun});
     co_await std::move(job);
   };
-  JoinHandle<void> awaiting = runtime.spawn(awaits(&runs));
+  JoinHandle<void> awaiting = runtime.spawn(awaits(&runs, &aborted, &begun));
+  begun.wait();
   ASSERT_TRUE(eventually([&] { return runtime.metrics().blocking_queue_depth == 6; }));
   EXPECT_FALSE(runtime.shutdown(milliseconds(1)));
+  // The abort may take longer than the shutdown had time; a job that has ended before it would win.
+  ASSERT_TRUE(eventually([&] { return aborted.is_cancelled(); }));
   EXPECT_FALSE(awaiting.is_finished());
   for (JoinHandle<void>& handle : others) EXPECT_TRUE(handle.is_finished());
   EXPECT_EQ(runs.load(), 0);

@@ -305,10 +305,13 @@ TEST_F(WorkerTurnTest, TheWatchRunsWhatAStuckWorkerHasInItsSlot) {
     // again, and looks for the second time.
     EXPECT_EQ(turn(1), Seen(Turn::kParked, Source::kNone));
     EXPECT_EQ(turn(1), Seen(Turn::kParked, Source::kNone));
-    EXPECT_EQ(turn(1), Seen(Turn::kRan, Source::kPeersSlot));
+    // A sleep may end early: the kernel interrupts it when a ring of this process goes, for one.
+    auto seen = turn(1);
+    while (seen == Seen(Turn::kParked, Source::kNone)) seen = turn(1);
+    EXPECT_EQ(seen, Seen(Turn::kRan, Source::kPeersSlot));
     EXPECT_EQ(set_->live_tasks(), 0);
     EXPECT_EQ(set_->scheduler().counters(1).late_steals.load(), 1u);
-    EXPECT_EQ(set_->scheduler().counters(1).watch_looks.load(), 2u);
+    EXPECT_GE(set_->scheduler().counters(1).watch_looks.load(), 2u);
     set_.reset();
   }
 }
