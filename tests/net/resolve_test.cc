@@ -43,6 +43,9 @@ class ResolveTest : public testing::Test {
   }
 
   const test::LeakCheck leaks_;
+  // Of a look-up that goes on after its test.
+  std::latch begun_{1};
+  std::latch go_on_{1};
   test::FaultyCalls calls_;
   std::unique_ptr<test::DriverRuntime> runtime_;
 };
@@ -119,11 +122,9 @@ TEST_F(ResolveTest, FailuresAreTold) {
 
 // The look-up hangs until the test lets it go, long after its task has ended.
 TEST_F(ResolveTest, AnAbortedTaskDoesNotWaitForItsLookUp) {
-  std::latch begun(1);
-  std::latch go_on(1);
-  calls_.set_resolver([&](const char*, const addrinfo* hints, addrinfo** list) {
-    begun.count_down();
-    go_on.wait();
+  calls_.set_resolver([this](const char*, const addrinfo* hints, addrinfo** list) {
+    begun_.count_down();
+    go_on_.wait();
     return ::getaddrinfo("127.0.0.1", nullptr, hints, list);
   });
   const auto main = [](std::latch* looked_up) -> Task<bool> {
@@ -134,8 +135,8 @@ TEST_F(ResolveTest, AnAbortedTaskDoesNotWaitForItsLookUp) {
     const JoinResult<Addresses> result = co_await std::move(look_up).result();
     co_return result.cancelled();
   };
-  EXPECT_TRUE(runtime_->block_on(main(&begun)));
-  go_on.count_down();
+  EXPECT_TRUE(runtime_->block_on(main(&begun_)));
+  go_on_.count_down();
 }
 
 TEST_F(ResolveTest, ConnectTriesOneAddressAfterTheOther) {
