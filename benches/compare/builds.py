@@ -82,6 +82,7 @@ def _configure(workspace: Workspace, name: str, compiler: str) -> pathlib.Path:
         [
             _tool("cmake"),
             "--preset=release",
+            "-DSKUA_UNITY_BUILD=OFF",  # As users have it.
             f"-B{folder}",
             f"-DCMAKE_CXX_COMPILER={compiler}",
             "-DCMAKE_CXX_FLAGS=-march=native",

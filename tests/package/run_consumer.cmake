@@ -21,9 +21,8 @@ endfunction()
 if(WAY STREQUAL "find_package")
   build_with_cmake("-DCMAKE_PREFIX_PATH=${PREFIX}")
 elseif(WAY STREQUAL "add_subdirectory")
-  # As a shared library: the main build has the static one.
-  build_with_cmake("-DSKUA_SOURCE_DIR=${SOURCE_DIR}" -DBUILD_SHARED_LIBS=ON
-    -DSKUA_UNITY_BUILD=ON)
+  # As a shared library, and each file for itself: the main build has the static one, in large units.
+  build_with_cmake("-DSKUA_SOURCE_DIR=${SOURCE_DIR}" -DBUILD_SHARED_LIBS=ON)
 elseif(WAY STREQUAL "pkg_config")
   set(ENV{PKG_CONFIG_PATH} "${PREFIX}/${LIBDIR}/pkgconfig")
   execute_process(COMMAND pkg-config --cflags --libs skua
