@@ -125,7 +125,7 @@ void ChildGroup::child_ended(ChildNode* node) noexcept {
         exception_ = node->exception_of_(task);
         outcome.walk = begin_walk();
       }
-    } else {
+    } else if (!left_) {  // Else nobody takes it, and it is freed below.
       (last_finished_ != nullptr ? last_finished_->next_finished_ : first_finished_) = node;
       last_finished_ = node;
     }
