@@ -107,15 +107,10 @@ END
     [[ $(wc -l <out) == 11 ]] || fail "not 11 lines"
     ;;
   port_scanner)
-    python3 -c 'import signal, socket
-listener = socket.socket()
-listener.bind(("127.0.0.1", 0))
-listener.listen()
-print("port", listener.getsockname()[1], flush=True)
-signal.pause()' >open_port &
+    "$(dirname "$program")/echo_server" 127.0.0.1:0 >open_port &
     pids+=($!)
-    wait_for open_port '^port [0-9]+$'
-    port=$(sed 's/port //' open_port)
+    wait_for open_port '^listening at '
+    port=$(sed 's/.*://' open_port)
     run 127.0.0.1 "$((port - 5))-$((port + 5 > 65535 ? 65535 : port + 5))"
     matches "^127\\.0\\.0\\.1:$port is open\$"
     refuses 127.0.0.1 9-1
