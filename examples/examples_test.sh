@@ -36,6 +36,7 @@ refuses() {
 }
 # Starts a server with the arguments; $address is where it listens.
 serve() {
+  : >out  # Or the last one's address might be read.
   "$program" "$@" >out 2>err &
   pids+=($!)
   for _ in $(seq 500); do

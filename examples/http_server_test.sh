@@ -21,6 +21,7 @@ fail() {
 
 # start OPTION...: starts the server at a free port; sets $pid, $port and $url.
 start() {
+  : >server.out  # Or the last one's might be read.
   "$server" --listen 127.0.0.1:0 --workers 2 "$@" >server.out 2>server.err &
   pid=$!
   while ! grep -q listening server.out; do
