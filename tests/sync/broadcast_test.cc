@@ -20,8 +20,8 @@
 #include "skua/sync/watch.h"
 #include "skua/task.h"
 #include "tests/support/abort_script.h"
-#include "tests/support/leak_check.h"
 #include "tests/support/manual_executor.h"
+#include "tests/support/manual_fixture.h"
 
 namespace skua {
 namespace {
@@ -29,18 +29,7 @@ namespace {
 using test::ManualExecutor;
 using Values = std::vector<int>;
 
-class BroadcastTest : public testing::Test {
- protected:
-  void TearDown() override { EXPECT_EQ(leaks_.report(), ""); }
-
-  template <typename T>
-  JoinHandle<T> spawn(Task<T> task) {
-    return internal::spawn_on(executor_, std::move(task), {});
-  }
-
-  const test::LeakCheck leaks_;
-  ManualExecutor executor_;
-};
+class BroadcastTest : public test::ManualTest {};
 using WatchTest = BroadcastTest;
 
 // Notes values, and -n for n that were missed.

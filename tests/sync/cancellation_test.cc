@@ -16,26 +16,15 @@
 
 #include "skua/spawn.h"
 #include "skua/task.h"
-#include "tests/support/leak_check.h"
 #include "tests/support/manual_executor.h"
+#include "tests/support/manual_fixture.h"
 
 namespace skua {
 namespace {
 
 using test::ManualExecutor;
 
-class CancellationTest : public testing::Test {
- protected:
-  void TearDown() override { EXPECT_EQ(leaks_.report(), ""); }
-
-  template <typename T>
-  JoinHandle<T> spawn(Task<T> task) {
-    return internal::spawn_on(executor_, std::move(task), {});
-  }
-
-  const test::LeakCheck leaks_;
-  ManualExecutor executor_;
-};
+class CancellationTest : public test::ManualTest {};
 
 Task<> wait_for(CancellationToken token, std::string name, std::vector<std::string>* log) {
   co_await token.cancelled();

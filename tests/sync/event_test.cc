@@ -21,8 +21,8 @@
 #include "skua/sync/notify.h"
 #include "skua/task.h"
 #include "tests/support/abort_script.h"
-#include "tests/support/leak_check.h"
 #include "tests/support/manual_executor.h"
+#include "tests/support/manual_fixture.h"
 
 namespace skua {
 namespace {
@@ -30,18 +30,7 @@ namespace {
 using test::ManualExecutor;
 using Order = std::vector<std::string>;
 
-class EventTest : public testing::Test {
- protected:
-  void TearDown() override { EXPECT_EQ(leaks_.report(), ""); }
-
-  template <typename T>
-  JoinHandle<T> spawn(Task<T> task) {
-    return internal::spawn_on(executor_, std::move(task), {});
-  }
-
-  const test::LeakCheck leaks_;
-  ManualExecutor executor_;
-};
+class EventTest : public test::ManualTest {};
 using LatchTest = EventTest;
 using BarrierTest = EventTest;
 using NotifyTest = EventTest;

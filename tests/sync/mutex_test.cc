@@ -23,8 +23,8 @@
 #include "skua/sync/semaphore.h"
 #include "skua/task.h"
 #include "tests/support/abort_script.h"
-#include "tests/support/leak_check.h"
 #include "tests/support/manual_executor.h"
+#include "tests/support/manual_fixture.h"
 
 namespace skua {
 namespace {
@@ -32,17 +32,9 @@ namespace {
 using test::ManualExecutor;
 using Order = std::vector<std::string>;
 
-class MutexTest : public testing::Test {
+class MutexTest : public test::ManualTest {
  protected:
-  void TearDown() override { EXPECT_EQ(leaks_.report(), ""); }
-
-  template <typename T>
-  JoinHandle<T> spawn(Task<T> task) {
-    return internal::spawn_on(executor_, std::move(task), {});
-  }
-
-  const test::LeakCheck leaks_;
-  ManualExecutor executor_{3};
+  MutexTest() : ManualTest(3) {}
 };
 using ConditionTest = MutexTest;
 using OnceCellTest = MutexTest;

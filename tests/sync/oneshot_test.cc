@@ -17,8 +17,8 @@
 #include "skua/runtime.h"
 #include "skua/spawn.h"
 #include "skua/task.h"
-#include "tests/support/leak_check.h"
 #include "tests/support/manual_executor.h"
+#include "tests/support/manual_fixture.h"
 #include "tests/support/tracked.h"
 
 namespace skua {
@@ -39,22 +39,14 @@ Task<bool> send_when_closed(OneshotSender<int> tx) {
 Task<> wait_until_closed(OneshotSender<int>* tx) { co_await tx->closed(); }
 Task<> nothing() { co_return; }
 
-class OneshotTest : public testing::Test {
+class OneshotTest : public test::ManualTest {
  protected:
-  void TearDown() override { EXPECT_EQ(leaks_.report(), ""); }
-
-  template <typename T>
-  JoinHandle<T> spawn(Task<T> task) {
-    return internal::spawn_on(executor_, std::move(task), {});
-  }
   template <typename T>
   static JoinResult<T> result(JoinHandle<T> handle) {
     EXPECT_TRUE(handle.is_finished());
     internal::JoinShare<T> share = std::move(handle).release_share();
     return JoinResult<T>(share.slot());
   }
-  const test::LeakCheck leaks_;
-  ManualExecutor executor_;
 };
 
 // --- Each order of what the two ends do -----------------------------------------------------------

@@ -15,8 +15,8 @@
 #include "skua/sync/channel.h"
 #include "skua/sync/semaphore.h"
 #include "skua/task.h"
-#include "tests/support/leak_check.h"
 #include "tests/support/manual_executor.h"
+#include "tests/support/manual_fixture.h"
 
 namespace skua {
 namespace {
@@ -24,18 +24,7 @@ namespace {
 using test::ManualExecutor;
 using Values = std::vector<int>;
 
-class ReceiverClaimTest : public testing::Test {
- protected:
-  void TearDown() override { EXPECT_EQ(leaks_.report(), ""); }
-
-  template <typename T>
-  JoinHandle<T> spawn(Task<T> task) {
-    return internal::spawn_on(executor_, std::move(task), {});
-  }
-
-  const test::LeakCheck leaks_;
-  ManualExecutor executor_;
-};
+class ReceiverClaimTest : public test::ManualTest {};
 
 // A number whose move calls what the test says: this is how one gets in between.
 class Number {

@@ -18,8 +18,8 @@
 #include "skua/sync/semaphore.h"
 #include "skua/task.h"
 #include "tests/support/abort_script.h"
-#include "tests/support/leak_check.h"
 #include "tests/support/manual_executor.h"
+#include "tests/support/manual_fixture.h"
 
 namespace skua {
 namespace {
@@ -27,17 +27,9 @@ namespace {
 using test::ManualExecutor;
 using Order = std::vector<std::string>;
 
-class RwLockTest : public testing::Test {
+class RwLockTest : public test::ManualTest {
  protected:
-  void TearDown() override { EXPECT_EQ(leaks_.report(), ""); }
-
-  template <typename T>
-  JoinHandle<T> spawn(Task<T> task) {
-    return internal::spawn_on(executor_, std::move(task), {});
-  }
-
-  const test::LeakCheck leaks_;
-  ManualExecutor executor_{3};
+  RwLockTest() : ManualTest(3) {}
 };
 
 // Hold it until a permit of `turn` comes.

@@ -28,8 +28,8 @@
 #include "skua/time.h"
 #include "skua/when_any.h"
 #include "tests/support/abort_script.h"
-#include "tests/support/leak_check.h"
 #include "tests/support/manual_executor.h"
+#include "tests/support/manual_fixture.h"
 #include "tests/support/runtime_fixture.h"
 
 namespace skua {
@@ -41,17 +41,8 @@ using test::ManualExecutor;
 using test::ManualOp;
 using test::ManualOpAwaiter;
 
-class ScopeTest : public testing::Test {
+class ScopeTest : public test::ManualTest {
  protected:
-  void TearDown() override { EXPECT_EQ(leaks_.report(), ""); }
-
-  template <typename T>
-  JoinHandle<T> spawn(Task<T> task) {
-    return internal::spawn_on(executor_, std::move(task), {});
-  }
-
-  const test::LeakCheck leaks_;
-  ManualExecutor executor_;
   Log log_;
 };
 

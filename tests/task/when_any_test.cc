@@ -25,8 +25,8 @@
 #include "skua/task.h"
 #include "skua/time.h"
 #include "tests/support/abort_script.h"
-#include "tests/support/leak_check.h"
 #include "tests/support/manual_executor.h"
+#include "tests/support/manual_fixture.h"
 #include "tests/support/runtime_fixture.h"
 
 namespace skua {
@@ -38,17 +38,8 @@ using test::ManualExecutor;
 using test::ManualOp;
 using test::ManualOpAwaiter;
 
-class WhenAnyTest : public testing::Test {
+class WhenAnyTest : public test::ManualTest {
  protected:
-  void TearDown() override { EXPECT_EQ(leaks_.report(), ""); }
-
-  template <typename T>
-  JoinHandle<T> spawn(Task<T> task) {
-    return internal::spawn_on(executor_, std::move(task), {});
-  }
-
-  const test::LeakCheck leaks_;
-  ManualExecutor executor_;
   Log log_;
 };
 
