@@ -68,12 +68,15 @@ bool all_empty(std::span<const std::span<Byte>> buffers) {
 
 }  // namespace
 
-File::File(int fd) noexcept : fd_(fd) { SKUA_REQUIRE(fd >= 0, fd); }
+File::File(int fd) noexcept : fd_(fd), cached_((::fcntl(fd, F_GETFL) & O_DIRECT) == 0) {
+  SKUA_REQUIRE(fd >= 0, fd);
+}
 
 File& File::operator=(File&& other) noexcept {
   if (this != &other) {
     internal::UniqueFd closed(fd_);
     fd_ = std::exchange(other.fd_, -1);
+    cached_ = other.cached_;
   }
   return *this;
 }
@@ -103,7 +106,8 @@ Task<absl::StatusOr<File>> File::open(std::string path, OpenOptions options) {
 IoCountAwaiter File::read_at(std::uint64_t offset, std::span<std::byte> buffer) noexcept {
   require_open();
   SKUA_REQUIRE(!buffer.empty());  // A result of 0 means the end.
-  return IoCountAwaiter(internal::read_request(fd_, buffer.data(), buffer.size(), offset), "read");
+  return IoCountAwaiter(internal::read_request(fd_, buffer.data(), buffer.size(), offset, cached_),
+                        "read");
 }
 
 Task<absl::StatusOr<std::size_t>> File::readv_at(std::uint64_t offset,
@@ -123,14 +127,15 @@ Task<absl::StatusOr<std::size_t>> File::read_vectored(
 
 Task<absl::Status> File::read_exact_at(std::uint64_t offset, std::span<std::byte> buffer) {
   require_open();
-  return read_exactly(fd_, offset, buffer);
+  return read_exactly(fd_, offset, buffer, cached_);
 }
 
-Task<absl::Status> File::read_exactly(int fd, std::uint64_t offset, std::span<std::byte> buffer) {
+Task<absl::Status> File::read_exactly(int fd, std::uint64_t offset, std::span<std::byte> buffer,
+                                      bool cached) {
   std::size_t done = 0;
   while (done < buffer.size()) {
-    const int count = co_await IoAwaiter(
-        internal::read_request(fd, buffer.data() + done, buffer.size() - done, offset + done));
+    const int count = co_await IoAwaiter(internal::read_request(
+        fd, buffer.data() + done, buffer.size() - done, offset + done, cached));
     if (count < 0) co_return errno_to_status(-count, "read");
     if (count == 0) {
       co_return absl::OutOfRangeError("the file ends after " + std::to_string(done) + " of " +
@@ -143,10 +148,10 @@ Task<absl::Status> File::read_exactly(int fd, std::uint64_t offset, std::span<st
 
 Task<absl::StatusOr<std::string>> File::read_all(std::size_t size_max) {
   require_open();
-  return read_to_end(fd_, size_max);
+  return read_to_end(fd_, size_max, cached_);
 }
 
-Task<absl::StatusOr<std::string>> File::read_to_end(int fd, std::size_t size_max) {
+Task<absl::StatusOr<std::string>> File::read_to_end(int fd, std::size_t size_max, bool cached) {
   constexpr std::size_t kChunkMin = 4096;
   const absl::StatusOr<FileMetadata> metadata = co_await internal::metadata_at(fd, "", 0);
   if (!metadata.ok()) co_return metadata.status();
@@ -160,7 +165,7 @@ Task<absl::StatusOr<std::string>> File::read_to_end(int fd, std::size_t size_max
     if (size == content.size()) content.resize(std::max(room, 2 * content.size()));
     room = 0;
     const int count = co_await IoAwaiter(
-        internal::read_request(fd, content.data() + size, content.size() - size, size));
+        internal::read_request(fd, content.data() + size, content.size() - size, size, cached));
     if (count < 0) co_return errno_to_status(-count, "read");
     if (count == 0) break;
     size += static_cast<std::size_t>(count);

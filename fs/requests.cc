@@ -23,6 +23,9 @@ FileMetadata::Time time_of(const statx_timestamp& time) noexcept {
                             std::chrono::nanoseconds(time.tv_nsec));
 }
 
+// To copy more takes longer than a worker should: 30 us and more.
+constexpr std::size_t kAtOnceBytesMax = 256 * 1024;
+
 }  // namespace
 
 IoRequest open_request(int directory, const char* path, int flags, unsigned mode) noexcept {
@@ -32,8 +35,11 @@ IoRequest open_request(int directory, const char* path, int flags, unsigned mode
 
 IoRequest close_request(int fd) noexcept { return IoRequest(IORING_OP_CLOSE, fd, 0, 0, 0, 0); }
 
-IoRequest read_request(int fd, void* buffer, std::size_t size, std::uint64_t offset) noexcept {
-  return IoRequest(IORING_OP_READ, fd, address_of(buffer), length_of(size), offset, 0);
+IoRequest read_request(int fd, void* buffer, std::size_t size, std::uint64_t offset,
+                       bool cached) noexcept {
+  IoRequest request(IORING_OP_READ, fd, address_of(buffer), length_of(size), offset, 0);
+  request.at_once = cached && size <= kAtOnceBytesMax;
+  return request;
 }
 
 IoRequest write_request(int fd, const void* data, std::size_t size, std::uint64_t offset,

@@ -32,7 +32,9 @@ inline std::uint64_t address_of(const void* pointer) noexcept {
 IoRequest open_request(int directory, const char* path, int flags, unsigned mode) noexcept;
 IoRequest close_request(int fd) noexcept;
 // `size` may be larger than what one call moves.
-IoRequest read_request(int fd, void* buffer, std::size_t size, std::uint64_t offset) noexcept;
+// `cached`: the page cache may have it, so a read that is not large is tried at once.
+IoRequest read_request(int fd, void* buffer, std::size_t size, std::uint64_t offset,
+                       bool cached) noexcept;
 IoRequest write_request(int fd, const void* data, std::size_t size, std::uint64_t offset,
                         std::uint32_t flags) noexcept;
 IoRequest readv_request(int fd, const iovec* buffers, unsigned count,

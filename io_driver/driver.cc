@@ -39,6 +39,13 @@ void submit_op(IoOp* op) noexcept {
   driver->submit(op);
 }
 
+bool complete_at_once(IoOp* op) noexcept {
+  Driver* const driver = current_driver();
+  SKUA_CHECK(driver != nullptr);
+  op->result_ = driver->try_at_once(op->request_);
+  return op->result_ >= 0;
+}
+
 // An operation that is in flight or already done: either way its task is woken by the driver.
 CancelOutcome IoOp::cancel_op(Waiter* waiter) noexcept {
   auto* const op = static_cast<IoOp*>(waiter);

@@ -74,6 +74,10 @@ class Driver {
   // Queues `op`, whose task has prepared to suspend. The backend sees it at the next flush(), poll() or wait(). A
   // worker.
   void submit(IoOp* op) noexcept;
+  // As Backend::try_at_once(). A worker.
+  std::int32_t try_at_once(const IoRequest& request) noexcept {
+    return backend_->try_at_once(request);
+  }
   // Hands over what is queued, if anything is. A worker.
   void flush() noexcept;
   // Requests queued and not yet handed over.

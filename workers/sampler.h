@@ -8,6 +8,7 @@
 //                      settled when this worker runs that very task
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -45,6 +46,8 @@ class SampledDurations {
 class Sampler {
  public:
   static constexpr int kInterval = 64;
+  // What takes longer counts as this much in the mean: a single one is forgotten after a thousand runs.
+  static constexpr std::int64_t kLongRunNs = 200'000;
 
   // `core` is the worker's.
   explicit Sampler(const WorkerCore& core) noexcept : core_(core) {}
@@ -64,7 +67,11 @@ class Sampler {
   void end_run(std::int64_t ns) noexcept {
     to_run_ = kInterval;
     run_time.record(ns);
+    mean_run_ns_ += (std::min(ns, kLongRunNs) - mean_run_ns_) / 8;
   }
+  // How long a run takes, going by the last ones; not more than kLongRunNs. Until some have been measured, a run counts
+  // as long. The worker itself.
+  std::int64_t mean_run_ns() const noexcept { return mean_run_ns_; }
 
   SampledDurations run_time;
   SampledDurations delay;
@@ -76,6 +83,7 @@ class Sampler {
   const WorkerCore& core_;
   int to_run_ = kInterval;
   int to_queued_ = kInterval;
+  std::int64_t mean_run_ns_ = kLongRunNs;
   // The task that was noted. It may be gone, and its memory another task's: only its address is used until the worker
   // runs a task that has it, and the rest says whether that is the same.
   const TaskHeader* noted_ = nullptr;

@@ -29,6 +29,10 @@ constexpr int kLingerLooks = 3;
 // A paused clock waits for something that takes real time, and whose end may wake nobody: so long between two looks.
 constexpr std::int64_t kClockLookNs = 1'000'000;
 
+// So much work is worth waking a peer for: on a virtual machine it takes 30 us until it is up, and costs that much CPU
+// time. Measured: workers/README.md.
+constexpr std::int64_t kShareFromNs = 50'000;
+
 constexpr int kOwnThread = -1;
 
 thread_local constinit Worker* worker_of_thread = nullptr;
@@ -198,6 +202,15 @@ int Worker::events_max() noexcept {
   }
   looks_without_events_ = 0;
   return std::clamp(room, kEventsMin, Poller::kEventsMax);
+}
+
+// Whether a peer that is woken now would find some of the tasks that the driver or the timers have just made ready, or
+// would come when they are done. To be wrong costs little: if the one that is run first takes long after all, the watch
+// sees to the others.
+bool Worker::has_enough_to_share() const noexcept {
+  std::int64_t queued = 0;
+  for (const RunQueue<>& ring : queues_.rings) queued += ring.size();
+  return (queued - 1) * sampler_.mean_run_ns() >= kShareFromNs;
 }
 
 // True if a task became ready.

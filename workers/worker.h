@@ -82,6 +82,7 @@ class Worker : public WorkerCore {
   void run(const Found& found, bool draining) noexcept;
   void run_specially(TaskHeader* task, bool timed, bool draining) noexcept;
   int events_max() noexcept;
+  bool has_enough_to_share() const noexcept;
   bool look_at_events() noexcept;
   bool look_is_due() noexcept;
   Turn turn_without_task(Source& source) noexcept;

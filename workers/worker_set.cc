@@ -285,7 +285,7 @@ void WorkerSet::schedule_batch(std::span<TaskHeader* const> tasks) noexcept {
     const Level level = std::min(task->root->level, worker->level);
     unpark(scheduler_.push_one_of_many(worker->queues_, task, level));
   }
-  unpark(scheduler_.pushed_many());
+  if (worker->has_enough_to_share()) unpark(scheduler_.pushed_many());
 }
 
 void WorkerSet::schedule_yielded(TaskHeader* task) noexcept {

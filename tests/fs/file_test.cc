@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <climits>
 #include <cstddef>
 #include <fcntl.h>
 #include <filesystem>
@@ -14,6 +16,7 @@
 #include <string>
 #include <string_view>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #include <utility>
 #include <vector>
@@ -89,6 +92,48 @@ TEST_P(FileTest, ReadsManyFilesAtOnce) {
     co_return sum;
   };
   EXPECT_EQ(runtime().block_on(main(paths)), 299 * 300 / 2);
+}
+
+// Many reads in a row by one task.
+Task<int> read_again_and_again(std::string path, int reads, std::atomic<bool>* stop) {
+  absl::StatusOr<File> file = co_await File::open(path);
+  std::array<std::byte, 16> buffer;
+  int good = 0;
+  for (int i = 0; i < reads && !stop->load(); ++i) {
+    const absl::StatusOr<std::size_t> count = co_await file->read_at(0, buffer);
+    good += count.ok() && *count == buffer.size() ? 1 : 0;
+  }
+  co_return good;
+}
+
+// The file has just been written, so the page cache has it. Not every file system knows RWF_NOWAIT (tmpfs before 6.6).
+TEST_P(FileTest, AReadOfCachedDataIsNoOperation) {
+  const std::string path = make_file("cached", std::string(4096, 'x'));
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  std::array<std::byte, 16> buffer;
+  const iovec whole{buffer.data(), buffer.size()};
+  const bool at_once = ::preadv2(fd, &whole, 1, 0, RWF_NOWAIT) == 16;
+  ::close(fd);
+  if (!at_once) GTEST_SKIP() << "no RWF_NOWAIT in " << path;
+  std::atomic<bool> stop{false};
+  const std::uint64_t before = runtime().metrics().io_completions;
+  EXPECT_EQ(runtime().block_on(read_again_and_again(path, 1000, &stop)), 1000);
+  EXPECT_LT(runtime().metrics().io_completions - before, 100U);  // Of which one is the opening.
+}
+
+// It is no suspension, but has a price, so others get their turn and an abort its end.
+TEST_P(FileTest, ReadsOfCachedDataLetOthersRunAndCanBeAborted) {
+  const std::string path = make_file("cached", std::string(4096, 'x'));
+  const auto main = [](std::string name) -> Task<bool> {
+    std::atomic<bool> stop{false};
+    JoinHandle<int> reader = spawn(read_again_and_again(name, INT_MAX, &stop));
+    for (int i = 0; i < 3; ++i)
+      co_await yield_now();  // On one worker: the reader has let this task run.
+    reader.abort();
+    const JoinResult<int> result = co_await std::move(reader).result();
+    co_return result.cancelled();
+  };
+  EXPECT_TRUE(runtime().block_on(main(path)));
 }
 
 TEST_P(FileTest, TheErrorOfAnOpenHasThePathAndTheErrno) {

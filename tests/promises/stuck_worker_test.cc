@@ -158,6 +158,26 @@ TEST_P(StuckWorkerTest, FilesGoOnThoughItWasTheOneInTheDriver) {
   }());
 }
 
+// Two tasks that are woken at one look are too little to wake a peer for, as long as runs are short. One of them is
+// not.
+TEST_P(StuckWorkerTest, WhatWasWokenTogetherWithItRunsElsewhere) {
+  Runtime runtime(options());
+  for (int round = 0; round < 20; ++round) {
+    runtime.block_on([]() -> Task<> {
+      for (int i = 0; i < 5000; ++i) co_await yield_now();  // Short runs.
+      std::binary_semaphore done(0);
+      const auto when = now() + 5ms;
+      JoinHandle<void> other = spawn([](auto time, std::binary_semaphore* semaphore) -> Task<> {
+        co_await sleep_until(time);
+        semaphore->release();
+      }(when, &done));
+      co_await sleep_until(when);
+      done.acquire();
+      co_await std::move(other);
+    }());
+  }
+}
+
 // The task that yields is missed at worst until the watch comes by.
 TEST_P(StuckWorkerTest, WhatYieldsBehindItRunsElsewhere) {
   Runtime runtime(options());

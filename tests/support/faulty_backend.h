@@ -113,6 +113,8 @@ class FaultyBackend final : public internal::Backend {
     return true;
   }
 
+  // Every request is one that the plan may befall.
+  std::int32_t try_at_once(const IoRequest&) noexcept override { return -EAGAIN; }
   unsigned pending() const noexcept override { return inner_->pending(); }
   int submit() noexcept override {
     if (plan_->refuses()) return plan_->below(2) == 0 ? -EBUSY : -EAGAIN;

@@ -38,6 +38,18 @@ TEST_F(SamplerTest, TimesOneRunIn64) {
   EXPECT_EQ(histogram.buckets[10], 3u);  // 1024 to 2047 ns.
 }
 
+TEST_F(SamplerTest, TheMeanFollowsTheLastRuns) {
+  EXPECT_EQ(sampler_.mean_run_ns(), Sampler::kLongRunNs);
+  for (int i = 0; i < 50; ++i) sampler_.end_run(2'000);
+  EXPECT_LE(sampler_.mean_run_ns(), 2'500);
+  EXPECT_GE(sampler_.mean_run_ns(), 2'000);
+  sampler_.end_run(std::int64_t{1} << 62);  // Counts as a long one, and is forgotten as soon.
+  EXPECT_GT(sampler_.mean_run_ns(), 20'000);
+  EXPECT_LT(sampler_.mean_run_ns(), 30'000);
+  for (int i = 0; i < 20; ++i) sampler_.end_run(2'000);
+  EXPECT_LT(sampler_.mean_run_ns(), 5'000);
+}
+
 TEST_F(SamplerTest, MeasuresHowLongTheNotedTaskWaits) {
   task_.id = 7;
   queue_and_note(&task_);

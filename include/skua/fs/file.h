@@ -75,7 +75,7 @@ class File {
 
   // Takes over a descriptor. Requires: fd >= 0.
   explicit File(int fd) noexcept;
-  File(File&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  File(File&& other) noexcept : fd_(std::exchange(other.fd_, -1)), cached_(other.cached_) {}
   File& operator=(File&& other) noexcept;
   ~File();
 
@@ -164,14 +164,17 @@ class File {
       int fd, std::uint64_t offset, std::span<const std::span<std::byte>> buffers);
   static Task<absl::StatusOr<std::size_t>> write_vectored(
       int fd, std::uint64_t offset, std::span<const std::span<const std::byte>> buffers);
-  static Task<absl::Status> read_exactly(int fd, std::uint64_t offset, std::span<std::byte> buffer);
-  static Task<absl::StatusOr<std::string>> read_to_end(int fd, std::size_t size_max);
+  static Task<absl::Status> read_exactly(int fd, std::uint64_t offset, std::span<std::byte> buffer,
+                                         bool cached);
+  static Task<absl::StatusOr<std::string>> read_to_end(int fd, std::size_t size_max, bool cached);
   static Task<absl::Status> write_everything(int fd, std::uint64_t offset,
                                              std::span<const std::byte> data, std::uint32_t flags);
   static Task<absl::StatusOr<std::uint64_t>> size_of(int fd);
   static Task<absl::StatusOr<DirectAlignment>> alignment_of(int fd);
 
   int fd_;
+  // Its reads go through the page cache.
+  bool cached_;
 };
 
 }  // namespace skua

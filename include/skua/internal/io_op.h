@@ -46,6 +46,8 @@ struct IoRequest {
       : opcode(op), flags(op_flags), fd(file), len(length), addr(address), offset(file_offset) {}
 
   std::uint8_t opcode;
+  // Worth a try before it is queued: a read that the page cache may answer.
+  bool at_once = false;
   std::uint32_t flags;  // open_flags, statx_flags, rw_flags: by opcode.
   int fd;
   std::uint32_t len;
@@ -67,6 +69,7 @@ class IoOp : public Waiter {
  private:
   friend Driver;
   friend PoolBackend;
+  friend bool complete_at_once(IoOp* op) noexcept;
   enum class Phase : std::uint8_t { kIdle, kInFlight, kCancelQueued, kCancelSent, kDone };
 
   static CancelOutcome cancel_op(Waiter* waiter) noexcept;
@@ -88,6 +91,10 @@ class IoOp : public Waiter {
 // Queues `op` on the driver of the worker that runs the task. A worker of a runtime, inside a task.
 void submit_op(IoOp* op) noexcept;
 
+// Carries out an operation whose request says `at_once`, if it does not have to wait for anything. True: result() is
+// there. False: nothing has happened, submit it. As submit_op().
+[[nodiscard]] bool complete_at_once(IoOp* op) noexcept;
+
 // `co_await IoAwaiter(request)`: gives the kernel's result. Used by net/ and fs/.
 class [[nodiscard("co_await it; nothing is submitted otherwise")]] IoAwaiter {
  public:
@@ -100,10 +107,14 @@ class [[nodiscard("co_await it; nothing is submitted otherwise")]] IoAwaiter {
   template <std::derived_from<PromiseBase> Promise>
   bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
     TaskHeader* const task = awaiting.promise().task;
-    task->prepare_suspend(awaiting, &op_);
     // Aborted: this is the suspension that it is to end at. If it went on, a loop over operations that are done before
     // their cancel comes would never end.
-    if (SKUA_LIKELY(!task->root->abort_requested())) submit_op(&op_);
+    const bool goes_on = SKUA_LIKELY(!task->root->abort_requested());
+    if (goes_on && op_.request().at_once && complete_at_once(&op_)) {
+      return task->spend_budget(awaiting, &op_);
+    }
+    task->prepare_suspend(awaiting, &op_);
+    if (goes_on) submit_op(&op_);
     return task->commit_suspend();  // *this may be gone.
   }
 
