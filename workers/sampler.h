@@ -72,6 +72,8 @@ class Sampler {
   // How long a run takes, going by the last ones; not more than kLongRunNs. Until some have been measured, a run counts
   // as long. The worker itself.
   std::int64_t mean_run_ns() const noexcept { return mean_run_ns_; }
+  // A long run was met that was not timed. The worker itself.
+  void met_long_run() noexcept { mean_run_ns_ = kLongRunNs; }
 
   SampledDurations run_time;
   SampledDurations delay;

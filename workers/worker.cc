@@ -32,6 +32,9 @@ constexpr std::int64_t kClockLookNs = 1'000'000;
 // So much work is worth waking a peer for: on a virtual machine it takes 30 us until it is up, and costs that much CPU
 // time. Measured: workers/README.md.
 constexpr std::int64_t kShareFromNs = 50'000;
+// Runs have taken so long in the mean of a few turns. Less may be the kernel's doing, which gives the CPU to others for
+// 4 ms at a time.
+constexpr std::int64_t kLongTurnNs = 5'000'000;
 
 constexpr int kOwnThread = -1;
 
@@ -235,6 +238,7 @@ SKUA_NOINLINE bool Worker::look_is_due() noexcept {
   const std::int64_t now = now_ns();
   const std::int64_t turn_ns = (now - last_clock_ns_) / turns_between_;
   last_clock_ns_ = now;
+  if (turn_ns >= kLongTurnNs) sampler_.met_long_run();
   turns_since_look_ += turns_between_;
   const bool due = turns_since_look_ >= interval || now - last_look_ns_ >= kLookAfterNs;
   // As many turns as the time allows, going by the last ones.
@@ -316,6 +320,12 @@ SKUA_NOINLINE void Worker::leave_sleep() noexcept {
   set_.unpark(set_.scheduler_.begin_run(queues_));
 }
 
+// Up again: what the next turns take does not include the sleep.
+std::int64_t Worker::note_time() noexcept {
+  last_clock_ns_ = now_ns();
+  return last_clock_ns_;
+}
+
 Turn Worker::park() noexcept {
   Scheduler& scheduler = set_.scheduler_;
   Driver& driver = *set_.driver_;
@@ -352,13 +362,14 @@ Turn Worker::park() noexcept {
     // Before the driver is free: who finds it so, finds this worker awake, too (WorkerSet::move_clock).
     scheduler.wake_up(queues_);
     driver.release();
-    set_.fire_timers(now_ns());
+    set_.fire_timers(note_time());
     if (woken > 0 && set_.options_.eager_handover) set_.unpark(scheduler.hand_over_driver());
   } else {
     // Another worker holds the driver: it sleeps there, or will when it has run out of work. If it gets stuck
     // before, the one that has the watch takes the driver.
     parker_.park_on_futex_until(limit_ns);
     scheduler.wake_up(queues_);
+    note_time();
   }
   return Turn::kParked;
 }

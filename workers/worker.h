@@ -88,6 +88,7 @@ class Worker : public WorkerCore {
   Turn turn_without_task(Source& source) noexcept;
   Found look_late() noexcept;
   void leave_sleep() noexcept;
+  std::int64_t note_time() noexcept;
   Turn park() noexcept;
 
   // Constant after construction.
