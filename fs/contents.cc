@@ -236,9 +236,11 @@ class Copy {
         offset = find.begin;
         end = find.end;
       }
-      const absl::Status copied = co_await copy_data(offset, end);
-      if (!copied.ok()) co_return copied;
-      offset = end;
+      const absl::StatusOr<std::uint64_t> copied = co_await copy_data(offset, end);
+      if (!copied.ok()) co_return copied.status();
+      offset = *copied;
+      // The file ends before its size: it has become shorter, or is one of the kernel's.
+      if (offset < end) co_return offset;
     }
     // What is behind: data that came since, or a file of the kernel, whose size says nothing.
     const absl::StatusOr<std::uint64_t> total =
@@ -250,7 +252,8 @@ class Copy {
   }
 
  private:
-  Task<absl::Status> copy_data(std::uint64_t offset, std::uint64_t end) {
+  // Up to `end`, or the end of the file. Returns where it has stopped.
+  Task<absl::StatusOr<std::uint64_t>> copy_data(std::uint64_t offset, std::uint64_t end) {
     while (offset < end && !by_buffer_) {
       CopyRange range(from_->fd(), to_->fd(), offset, end - offset);
       const int count = co_await IoAwaiter(IoRequest::call(&CopyRange::call, &range));
@@ -259,19 +262,15 @@ class Copy {
       } else if (count < 0) {
         co_return internal::errno_to_status(-count, "copy_file_range");
       } else if (count == 0) {
-        co_return absl::OkStatus();  // It has become shorter.
+        break;  // Says a file that has become shorter; and one of the kernel, at once.
       } else {
         offset += static_cast<std::uint64_t>(count);
       }
     }
-    if (offset < end) {
-      const absl::StatusOr<std::uint64_t> copied = co_await copy_by_buffer(offset, end);
-      co_return copied.status();
-    }
-    co_return absl::OkStatus();
+    co_return co_await copy_by_buffer(offset, end);
   }
 
-  // Up to `end`, or the end of the file. Returns where it has stopped.
+  // The same, by reads and writes.
   Task<absl::StatusOr<std::uint64_t>> copy_by_buffer(std::uint64_t offset, std::uint64_t end) {
     if (buffer_ == nullptr) buffer_ = std::make_unique_for_overwrite<std::byte[]>(kBufferSize);
     while (offset < end) {

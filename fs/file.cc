@@ -41,10 +41,11 @@ int flags_of(const OpenOptions& options) noexcept {
   return flags;
 }
 
-// Owns the descriptor until the kernel has it: if the task is aborted before the close has begun, `fd` closes it.
+// Owns the descriptor until the kernel has it: `fd` closes it if the task is aborted before the close has begun, or if
+// the close was refused (in a shutdown, or for want of a thread).
 Task<absl::Status> close_of(internal::UniqueFd fd) {
   const int result = co_await IoAwaiter(internal::close_request(fd.get()));
-  fd.release();
+  if (result != -ECANCELED && result != -EAGAIN) fd.release();
   if (result < 0) co_return errno_to_status(-result, "close");
   co_return absl::OkStatus();
 }

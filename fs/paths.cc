@@ -99,7 +99,8 @@ Task<absl::StatusOr<std::uint64_t>> fs::remove_all(std::string path) {
     const int unlinked = co_await IoAwaiter(internal::unlink_request(at, name.c_str(), 0));
     if (unlinked == 0) {
       ++removed;
-    } else if (unlinked == -EISDIR) {
+    } else if (unlinked == -EISDIR || unlinked == -EACCES || unlinked == -EPERM) {
+      // Permissions are looked at first: it may be a directory all the same, and what is in it may go.
       internal::UniqueFd opened(
           co_await IoAwaiter(internal::open_request(at, name.c_str(), kOpenDirectory, 0)));
       if (opened) {
@@ -111,7 +112,13 @@ Task<absl::StatusOr<std::uint64_t>> fs::remove_all(std::string path) {
         if (!listed.ok() && first_error.ok()) first_error = listed;
       } else {
         const int denied = opened.get();
-        if (denied != -ENOENT) error = path_error(denied, "open", name_path);
+        const bool no_directory = denied == -ENOTDIR || denied == -ELOOP;
+        if (no_directory && unlinked == -EISDIR) continue;  // It has just become something else.
+        if (no_directory) {
+          error = path_error(unlinked, "unlink", name_path);
+        } else if (denied != -ENOENT) {
+          error = path_error(denied, "open", name_path);
+        }
       }
     } else if (unlinked != -ENOENT) {  // Else somebody else was faster, or there is none.
       error = path_error(unlinked, "unlink", name_path);

@@ -35,8 +35,8 @@ class Backend {
 
   // Queues a request. False: there is no room; submit() and try again. Any worker.
   [[nodiscard]] virtual bool push(const IoRequest& request, std::uint64_t user_data) noexcept = 0;
-  // Carries out a request that may be done at once, if that needs no waiting. 0 or more: its result. Less: queue it,
-  // whatever the errno; to try again says more. Any worker.
+  // Carries out a request that may be done at once, if that needs no waiting. More than 0: its result. Else: queue it,
+  // which says more. Any worker.
   virtual std::int32_t try_at_once(const IoRequest& request) noexcept;
   // Requests that submit() has not handed over yet. Any thread; a snapshot.
   virtual unsigned pending() const noexcept = 0;

@@ -43,7 +43,8 @@ bool complete_at_once(IoOp* op) noexcept {
   Driver* const driver = current_driver();
   SKUA_CHECK(driver != nullptr);
   op->result_ = driver->try_at_once(op->request_);
-  return op->result_ >= 0;
+  // 0 would be the end of the file; but Linux 5.9 and 5.10 say so elsewhere, too (readv(2), BUGS).
+  return op->result_ > 0;
 }
 
 // An operation that is in flight or already done: either way its task is woken by the driver.
@@ -173,8 +174,9 @@ void Driver::submit(IoOp* op) noexcept {
 }
 
 void Driver::flush() noexcept {
-  // A refusal (EAGAIN, EBUSY) is no loss: what stays queued goes with the next poll() or wait(), which reap.
-  if (backend_->pending() != 0) backend_->submit();
+  // A refusal (EAGAIN, EBUSY) is no loss: what stays queued goes with the next poll() or wait(), which reap. The holder
+  // may be asleep.
+  if (backend_->pending() != 0 && backend_->submit() != 0) wake();
 }
 
 // --- Completing ---------------------------------------------------------------------------------
@@ -382,7 +384,7 @@ std::size_t Driver::wait(std::int64_t now_ns) noexcept {
   woken += std::exchange(woken_while_pushing_, 0);
   std::int64_t timeout_ns = -1;
   const std::int64_t deadline_ns = sleeping_until_.load(std::memory_order_relaxed);
-  if (woken > 0 || !submitted) {
+  if (woken > 0 || !submitted || !again_.empty()) {
     timeout_ns = 0;
   } else if (deadline_ns != INT64_MAX) {
     timeout_ns = std::max<std::int64_t>(deadline_ns - now_ns, 0);

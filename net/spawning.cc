@@ -238,7 +238,11 @@ int signal_process(int pidfd, int number) noexcept {
 }
 
 void kill_and_reap(int pidfd) noexcept {
-  signal_process(pidfd, SIGKILL);
+  if (signal_process(pidfd, SIGKILL) == EPERM) {
+    // It has become another user's (sudo). To wait for its end could take for ever, and nobody asks for its status.
+    ::close(pidfd);
+    return;
+  }
   Reaper reaper(pidfd);
   BlockingPool* const pool = current_blocking_pool();
   if (pool == nullptr) return;  // Here and now.

@@ -49,6 +49,7 @@ std::ptrdiff_t send_once(int socket, std::span<const std::byte> data, std::span<
 std::ptrdiff_t receive_once(int socket, std::span<std::byte> buffer, std::size_t fds_max,
                             std::vector<OwnedFd>& fds, bool& lost) {
   Control control;
+  fds.reserve(fds_max);  // Before there is anything to lose.
   iovec part{buffer.data(), buffer.size()};
   msghdr message{};
   message.msg_iov = &part;

@@ -107,11 +107,12 @@ struct alignas(kCacheLine) LocalQueues {
   WorkerCore* core = nullptr;
   // Owner only.
   std::uint32_t busy = 0;
-  std::uint32_t last_pause = 0;     // The tick in which a tree of forks used up its budget.
-  std::uint32_t injector_tick = 0;  // When an injector comes before the own queues.
-  int plain_ticks = 0;              // Until a tick that is owed to somebody, or to an injector.
-  bool plain = false;               // The last run was one of a kNormal task that may run anywhere.
-  Level slot_level = kNoLevel;      // Of the task put into the slot; it may have been stolen.
+  std::uint32_t last_pause = ~15U;          // The tick in which a tree of forks used up its budget.
+  std::uint32_t oldest_fork_tick = 65'536;  // When the oldest fork comes before everything else.
+  std::uint32_t injector_tick = 0;          // When an injector comes before the own queues.
+  int plain_ticks = 0;          // Until a tick that is owed to somebody, or to an injector.
+  bool plain = false;           // The last run was one of a kNormal task that may run anywhere.
+  Level slot_level = kNoLevel;  // Of the task put into the slot; it may have been stolen.
   Level injector_turn = kNormalLevel;  // The level that is looked at first when that is so.
   std::uint8_t homed_turn = 0;         // By level: the homed tasks come before the ring.
   bool injector_before_high = false;   // The injector's kHigh tasks come before the own ones.

@@ -148,7 +148,7 @@ Found Scheduler::from_ring_or_homed(LocalQueues& self, Level level) noexcept {
   if (SKUA_UNLIKELY(!self.serves_homed)) {
     if (TaskHeader* const task = ring.pop()) return {task, Source::kRing, level};
     self.busy &= ~LocalQueues::shared_bit(level);
-    return from_own_forks(self, level);
+    return from_own_forks_in_turn(self, level);
   }
   if (self.take_turns(level)) {
     if (TaskHeader* const task = ring.pop()) return {task, Source::kRing, level};
@@ -157,7 +157,7 @@ Found Scheduler::from_ring_or_homed(LocalQueues& self, Level level) noexcept {
   if (TaskHeader* const task = ring.pop()) return {task, Source::kRing, level};
   // Cleared first: see from_own().
   self.busy &= ~(LocalQueues::homed_bit(level) | LocalQueues::shared_bit(level));
-  return from_own_forks(self, level);
+  return from_own_forks_in_turn(self, level);
 }
 
 // The worker's own queues of a level, and its injector.
@@ -193,6 +193,9 @@ Found Scheduler::next_by_level(LocalQueues& self, std::int32_t budget_left) noex
   const std::uint32_t tick = self.tick.load(std::memory_order_relaxed);
   const Level owed = owed_level(tick);
   if (self.inbox.maybe()) self.drain_inbox();
+  if (SKUA_UNLIKELY(is_oldest_fork_due(self))) {
+    if (const Found found = oldest_own_fork(self)) return found;
+  }
   if (ticks_until(self.injector_tick, tick) <= 0) {
     if (const Found found = from_injectors_in_turn(self, owed)) return found;
   }
@@ -208,16 +211,28 @@ Found Scheduler::next_by_level(LocalQueues& self, std::int32_t budget_left) noex
 
 // --- Looking: forks -------------------------------------------------------------------------------
 
-// The newest fork of the worker's own, or the oldest, if it is its turn. Who runs what is found sets the level's busy
-// bit again, for there may be more.
-Found Scheduler::from_own_forks(LocalQueues& self, Level level) noexcept {
-  const bool oldest = is_oldest_forks_turn(self.tick.load(std::memory_order_relaxed));
+// The newest fork of the worker's own, or the oldest. Who runs what is found sets the level's busy bit again, for there
+// may be more.
+Found Scheduler::from_own_forks(LocalQueues& self, Level level, bool oldest) noexcept {
   for (auto* deques : {&self.forks, &self.homed_forks}) {
     if (deques == &self.homed_forks && !self.serves_homed) continue;
     ForkDeque& deque = (*deques)[level];
     while (ForkRecord* const fork = oldest ? deque.steal() : deque.pop()) {
       if (const Found found = take_fork(self, fork, deque, level, Source::kFork)) return found;
     }
+  }
+  return {};
+}
+
+Found Scheduler::from_own_forks_in_turn(LocalQueues& self, Level level) noexcept {
+  return from_own_forks(self, level,
+                        is_oldest_forks_turn(self.tick.load(std::memory_order_relaxed)));
+}
+
+Found Scheduler::oldest_own_fork(LocalQueues& self) noexcept {
+  self.oldest_fork_tick = self.tick.load(std::memory_order_relaxed) + kOldestForkInterval;
+  for (Level level = 0; level < kLevels; ++level) {
+    if (const Found found = from_own_forks(self, level, /*oldest=*/true)) return found;
   }
   return {};
 }
@@ -230,6 +245,7 @@ Found Scheduler::take_fork(LocalQueues& self, ForkRecord* fork, ForkDeque& deque
   core.forks = &deque;
   core.level = level;
   core.own_level = fork->root().level;
+  core.running = &fork->root();
   TaskHeader* const child = fork->take(core);
   self.end_runs();
   return {child, source, level};
@@ -259,15 +275,17 @@ Found Scheduler::from_peers_forks(LocalQueues& self, int start, Level level) noe
 }
 
 bool Scheduler::may_go_on(LocalQueues& self) noexcept {
-  self.last_pause = self.count_tick();
+  self.last_pause = self.tick.load(std::memory_order_relaxed);
   self.plain_ticks = 0;  // The next look computes it anew.
-  if (self.slot.filled() || self.inbox.maybe()) return false;
+  if (self.slot.filled() || self.inbox.maybe() || is_oldest_fork_due(self)) return false;
   for (Level level = 0; level < kLevels; ++level) {
     if (!self.rings[level].empty() || !self.homed[level].empty() ||
         injectors_[level].size_hint() != 0) {
       return false;
     }
   }
+  // Not before: next() would see the ticks of one parity alone if something else waits each time.
+  self.last_pause = self.count_tick();
   return true;
 }
 

@@ -164,8 +164,8 @@ class Scheduler {
     }
     return next_by_level(self, budget_left);
   }
-  // Counts a tick without a look, for a tree of forks that has used up its budget. True if nothing else waits for the
-  // worker: it may go on.
+  // For a tree of forks that has used up its budget. True if nothing else waits for the worker: it may go on, and a tick
+  // has been counted.
   [[nodiscard]] bool may_go_on(LocalQueues& self) noexcept;
   // A task from a peer, or from an injector once more. Searches, if the limit of searchers allows or the
   // worker was woken to. Whoever calls must end the search (end_search) or sleep.
@@ -247,10 +247,15 @@ class Scheduler {
   }
 
   // A tree that has paused goes on from the ring, so its forks need no turn: it would start one more strand of the tree
-  // each time, and none of them ends before the tree does. But the oldest fork may be another tree's.
+  // each time, and none of them ends before the tree does.
   static bool are_forks_due(const LocalQueues& self) noexcept {
     const std::uint32_t tick = self.tick.load(std::memory_order_relaxed);
-    return is_forks_turn(tick) && (tick - self.last_pause >= 16 || tick % 65'536 == 9);
+    return is_forks_turn(tick) && tick - self.last_pause >= 16;
+  }
+  // But the oldest fork may be another tree's: it has a turn now and then all the same.
+  static constexpr std::uint32_t kOldestForkInterval = 65'536;
+  static bool is_oldest_fork_due(const LocalQueues& self) noexcept {
+    return ticks_until(self.oldest_fork_tick, self.tick.load(std::memory_order_relaxed)) <= 0;
   }
 
   // To the end of the worker's own queue for it.
@@ -283,7 +288,7 @@ class Scheduler {
                                     std::int32_t budget_left) noexcept {
     // Before the slot: its streaks repeat every 4 ticks, and would hide the forks' turn for ever.
     if (SKUA_UNLIKELY(are_forks_due(self))) {
-      if (const Found found = from_own_forks(self, level)) return found;
+      if (const Found found = from_own_forks_in_turn(self, level)) return found;
     }
     if (self.slot_level == level) {
       if (const Found found = from_slot(self, level, budget_left)) return found;
@@ -295,7 +300,7 @@ class Scheduler {
     if (TaskHeader* const task = self.rings[level].pop()) return {task, Source::kRing, level};
     // Cleared first: a fork that was cut short gives no child, but may have queued its parent here.
     self.busy &= ~LocalQueues::shared_bit(level);
-    return from_own_forks(self, level);
+    return from_own_forks_in_turn(self, level);
   }
   SKUA_ALWAYS_INLINE Found from_slot(LocalQueues& self, Level level,
                                      std::int32_t budget_left) noexcept {
@@ -316,7 +321,9 @@ class Scheduler {
     return {};
   }
 
-  Found from_own_forks(LocalQueues& self, Level level) noexcept;
+  Found from_own_forks(LocalQueues& self, Level level, bool oldest) noexcept;
+  Found from_own_forks_in_turn(LocalQueues& self, Level level) noexcept;
+  Found oldest_own_fork(LocalQueues& self) noexcept;
   Found from_peers_forks(LocalQueues& self, int start, Level level) noexcept;
   Found take_fork(LocalQueues& self, ForkRecord* fork, ForkDeque& deque, Level level,
                   Source source) noexcept;

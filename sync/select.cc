@@ -56,8 +56,11 @@ bool SelectWaiter::suspend(std::coroutine_handle<> awaiting, TaskHeader* selecti
       slot.armed = true;
       continue;
     }
-    // If a waker was faster, what an awaiter has taken here all the same goes back with it.
-    if (!slot.branch.claim_or_has()) break;
+    if (!slot.branch.claim_or_has()) {
+      // A waker of another branch was faster. The awaiter may live on: what it has taken here must not.
+      slot.ops->give_back(slot.awaiter);
+      break;
+    }
     disarm_losers();
     selecting->undo_prepare();
     return selecting->spend_budget(awaiting, this);  // *this may be gone.

@@ -305,13 +305,19 @@ bool GroupWait::withdraw() noexcept {
   return std::exchange(group_.waiter_, nullptr) != nullptr;
 }
 
+std::uint32_t GroupWait::leave() noexcept {
+  MutexLock lock(&group_.mu_);
+  group_.waiter_ = nullptr;
+  return group_.running_;
+}
+
 bool GroupWait::suspend(std::coroutine_handle<> awaiting, TaskHeader* waiting) noexcept {
   waiting->prepare_suspend(awaiting, this);
   if (!publish()) {
-    // No unit of the budget: what has run out of it may be destroyed when it is its turn again, and children may run
-    // still. Each child was a run of its own.
     waiting->undo_prepare();
-    return false;
+    // What has run out of its budget may be destroyed when it is its turn again, so not while children run. (Each of
+    // them was a run of its own; but in a drain they are refused at once.)
+    return group_.running() == 0 && waiting->spend_budget(awaiting, this);
   }
   return waiting->commit_suspend();  // *this may be gone.
 }

@@ -61,6 +61,8 @@ void RuntimeClock::add(AdvanceNode* node) noexcept {
   SKUA_REQUIRE(mode_.load(std::memory_order_relaxed) == Mode::kPaused,
                "test_clock::advance: the clock is not paused; call test_clock::pause() first");
   node->target_ns = saturated_add(paused_ns_, node->duration_ns);
+  const bool the_end_can_be_reached = node->target_ns != kNeverNs;
+  SKUA_REQUIRE(the_end_can_be_reached, node->duration_ns);
   node->next = nullptr;
   AdvanceNode** link = &advances_;
   while (*link != nullptr) link = &(*link)->next;

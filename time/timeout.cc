@@ -15,9 +15,9 @@ bool DeadlineWait::suspend_until(std::coroutine_handle<> awaiting, TaskHeader* w
     queue_->add(&timer_);
   }
   if (!publish() && revoke_timer(this)) {
-    // The child has ended. No unit of the budget: it was a run of its own.
+    // The child has ended, so nothing refers to this frame.
     waiting->undo_prepare();
-    return false;
+    return waiting->spend_budget(awaiting, this);
   }
   // If the timer could not be revoked, it wakes the task.
   return waiting->commit_suspend();  // *this may be gone.

@@ -54,7 +54,7 @@ Task<> run_for_each(View range, std::uint32_t limit, F make) {
     }
     if (more) {
       co_await GroupWait(group, limit - 1);
-      more = !group.closed();
+      more = !group.closed() && !root.abort_requested();
     }
   }
   if (failure != nullptr) group.close();

@@ -194,8 +194,9 @@ class WorkerLoan {
 // Cancellation: f is not interrupted; the task ends at its next suspension. A shutdown waits for f before it ends the
 //   other tasks, and runs none of them meanwhile: an f that waits for one of them then holds the shutdown up for ever.
 // Threads: takes a thread that lives as long as the runtime; there are as many of them as calls have been in progress
-//   at a time, without a limit. In f the thread is no worker: Runtime::block_on() is allowed, spawn_local() is not. A
-//   system call may return EINTR in f more often than elsewhere, for I/O of this worker completes meanwhile.
+//   at a time, without a limit. In f the thread is no worker: Runtime::block_on() is allowed, spawn_local() and what is
+//   in this_task are not, and tasks that f spawns inherit the priority, but no deadline. A system call may return EINTR
+//   in f more often than elsewhere, for I/O of this worker completes meanwhile.
 template <typename F>
 auto block_in_place(F&& f) -> std::invoke_result_t<F&&> {
   const internal::WorkerLoan loan;

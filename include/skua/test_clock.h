@@ -100,7 +100,7 @@ void pause(AutoAdvance auto_advance = AutoAdvance::kYes) noexcept;
 //
 // Several tasks may wait in it at a time: each returns at its own time.
 // Cancellation: safe; the clock stays where it is then.
-// Requires: in a task; paused, until it returns; duration >= 0.
+// Requires: in a task; paused, until it returns; duration >= 0, and no more than the clock can show (292 years).
 template <typename Rep, typename Period>
 internal::AdvanceAwaiter advance(std::chrono::duration<Rep, Period> duration) {
   SKUA_REQUIRE(duration.count() >= Rep{}, "test_clock::advance: time does not go back");

@@ -60,9 +60,10 @@ inline std::optional<std::chrono::steady_clock::time_point> deadline() noexcept 
   return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(task.extras->deadline_ns));
 }
 
-// A token that is cancelled when this task is aborted: by its handle, its scope, a timeout, a when_any, a shutdown. For
-// what does not see the abort by itself because it does not suspend: a long computation, a thread, a library with
-// callbacks. Costs nothing before the first call.
+// A token that is cancelled when this task is aborted: by its handle, its scope, a timeout, a when_any; by a shutdown,
+// when all runs in progress have ended, so a computation does not see that one. For what does not see the abort by
+// itself because it does not suspend: a long computation, a thread, a library with callbacks. Costs nothing before the
+// first call.
 //
 // Errors: std::bad_alloc.
 // Requires: as priority(). The token may be passed on to anywhere.

@@ -22,6 +22,7 @@
 #include <absl/status/statusor.h>
 
 #include "skua/internal/child_group.h"
+#include "skua/internal/io_source.h"
 #include "skua/internal/timer.h"
 #include "skua/join_handle.h"
 #include "skua/task.h"
@@ -57,8 +58,9 @@ class [[nodiscard("co_await it")]] DeadlineWait final : public GroupWait {
   bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
     return suspend_until(awaiting, awaiting.promise().task);  // *this may be gone.
   }
-  // True: the deadline has come, and the child has not ended.
-  bool await_resume() noexcept { return withdraw(); }
+  // True: the deadline has come, and the child has not ended. An abort that meets the timer as it fires has taken the
+  // wait out of its group already, so only the child tells.
+  bool await_resume() noexcept { return leave() > 0; }
 
  private:
   bool suspend_until(std::coroutine_handle<> awaiting, TaskHeader* waiting) noexcept;
@@ -81,7 +83,10 @@ Task<typename TimedResult<T>::Type> run_until(std::int64_t deadline_ns, Task<T> 
   using Result = typename TimedResult<T>::Type;
   TaskHeader& root = co_await CurrentRoot();
   const std::int64_t earliest_ns = earlier_deadline(root, deadline_ns);
-  if (deadline_has_passed(earliest_ns)) co_return Result(deadline_exceeded());
+  if (deadline_has_passed(earliest_ns)) {
+    co_await BudgetAwaiter();  // Else a loop that tries again would never see its own end.
+    co_return Result(deadline_exceeded());
+  }
   FixedChild child;
   ChildGroup group(ChildGroup::Kind::kFixed);
   group.start(child, std::move(task), ChildOrigin::of(root), earliest_ns);

@@ -153,6 +153,18 @@ TEST_P(ContentsTest, CopiesContentModeAndHoles) {
   EXPECT_GT(*of_kernel, 0u);
 }
 
+// Files of sysfs say 4096, and have less.
+TEST_P(ContentsTest, CopiesNoMoreThanThereIs) {
+  const std::string source = "/sys/kernel/mm/transparent_hugepage/enabled";
+  const absl::StatusOr<std::string> content = read(source);
+  if (!content.ok()) GTEST_SKIP() << content.status();
+  const absl::StatusOr<std::uint64_t> size =
+      runtime().block_on(fs::copy(source, directory_ / "copy"));
+  ASSERT_TRUE(size.ok()) << size.status();
+  EXPECT_EQ(*size, content->size());
+  EXPECT_EQ(directory_.content("copy"), *content);
+}
+
 TEST_P(ContentsTest, DoesNotCopyWhatItWouldDestroyOrCannot) {
   const std::string from = directory_.make("from", "content");
   ASSERT_EQ(::link(from.c_str(), (directory_ / "same").c_str()), 0);

@@ -163,6 +163,20 @@ TEST_P(DirectoryTest, RemovesATreeAndNothingElse) {
   EXPECT_EQ(runtime().block_on(fs::remove_all(directory_ / "outside")).value_or(0), 1u);
 }
 
+// unlink(2) looks at the permissions before it says that it is a directory.
+TEST_P(DirectoryTest, RemovesWhatIsBelowThoughTheTopHasToStay) {
+  if (::geteuid() == 0) GTEST_SKIP() << "root may remove all";
+  ASSERT_EQ(::mkdir((directory_ / "above").c_str(), 0700), 0);
+  ASSERT_EQ(::mkdir((directory_ / "above/tree").c_str(), 0700), 0);
+  directory_.make("above/tree/file", "x");
+  ASSERT_EQ(::chmod((directory_ / "above").c_str(), 0500), 0);
+  const absl::StatusOr<std::uint64_t> removed =
+      runtime().block_on(fs::remove_all(directory_ / "above/tree"));
+  EXPECT_EQ(errno_of(removed.status()), EACCES);
+  EXPECT_NE(::access((directory_ / "above/tree/file").c_str(), F_OK), 0);
+  ASSERT_EQ(::chmod((directory_ / "above").c_str(), 0700), 0);
+}
+
 TEST_P(DirectoryTest, RenamesAndLinks) {
   directory_.make("a", "a");
   directory_.make("b", "b");

@@ -133,6 +133,18 @@ TEST_P(FaultTest, EveryOperationReportsTheErrorThatItMeets) {
   }
 }
 
+// By the kernel's own completions, after which it says nothing more: the second one is met on the way to sleep.
+TEST_P(FaultTest, AReadThatIsInterruptedAgainIsNotSleptOver) {
+  for (int times = 1; times < 6; ++times) {
+    auto interruptions = std::make_shared<std::atomic<int>>(times);
+    plan_->set_choice([interruptions](const IoRequest& request, std::mt19937&) {
+      const bool hit = request.opcode == kRead && interruptions->fetch_sub(1) > 0;
+      return Fault{.result = hit ? -EINTR : 0, .carried_out = hit};
+    });
+    EXPECT_EQ(runtime_->block_on(four_steps(path())), (std::array<int, 4>{}));
+  }
+}
+
 // A read does it again. A close has closed all the same, and says so.
 TEST_P(FaultTest, AnInterruptedReadIsDoneAgain) {
   auto interruptions = std::make_shared<std::atomic<int>>(3);

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A fork whose first child waits stands on a deque until the run loop takes it: within a bound, whatever else is ready.
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <utility>
+
 #include <gtest/gtest.h>
 
 #include "skua/join.h"
@@ -81,6 +87,63 @@ TEST(ForkFairnessTest, SoDoesAForkOfATaskThatStaysOnItsWorker) {
   EXPECT_GE(court.ticks_before_second_child, 0);
   EXPECT_LE(court.ticks_before_second_child,
             2 * kTicksMax);  // The ring and the homed tasks take turns.
+}
+
+// A tree that never waits, for which each volley that uses up the budget is a tick.
+struct Grove {
+  std::atomic<bool> over{false};
+  std::int64_t leaves = 0;
+};
+
+Task<> grow(Grove* grove) {
+  const auto leaf = [](Grove* in) -> Task<> {
+    ++in->leaves;
+    co_return;
+  };
+  while (!grove->over.load(std::memory_order_relaxed)) {
+    co_await when_all_n(1000, [grove, leaf](std::size_t) { return leaf(grove); });
+  }
+}
+
+Task<> set(std::atomic<bool>* flag) {
+  flag->store(true);
+  co_return;
+}
+
+// Whatever the number of ticks that the worker has counted before.
+TEST(ForkFairnessTest, ALowerLevelRunsBesideATreeThatPauses) {
+  for (const Priority tree : {Priority::kNormal, Priority::kHigh}) {
+    for (int ticks = 0; ticks < 4; ++ticks) {
+      Runtime runtime({.worker_threads = 1});
+      for (int i = 0; i < ticks; ++i) runtime.block_on([]() -> Task<> { co_return; }());
+      Grove grove;
+      JoinHandle<void> grown = runtime.spawn(grow(&grove), {.priority = tree});
+      const Priority lower = tree == Priority::kHigh ? Priority::kNormal : Priority::kLow;
+      runtime.block_on([](JoinHandle<void> handle) -> Task<> {
+        co_await std::move(handle);
+      }(runtime.spawn(set(&grove.over), {.priority = lower})));
+      runtime.block_on(
+          [](JoinHandle<void> handle) -> Task<> { co_await std::move(handle); }(std::move(grown)));
+    }
+  }
+}
+
+Task<> plant(Grove* grove, std::optional<JoinHandle<void>>* grown) {
+  grown->emplace(spawn(grow(grove)));
+  co_await yield_now();
+}
+
+// The tree's forks are younger, and on the same deque.
+TEST(ForkFairnessTest, AnotherTasksForkRunsBesideATreeThatPauses) {
+  constexpr std::int64_t kLeavesInATick = 128;
+  Grove grove;
+  Runtime runtime({.worker_threads = 1});
+  runtime.block_on([](Grove* all) -> Task<> {
+    std::optional<JoinHandle<void>> grown;
+    co_await when_all(plant(all, &grown), set(&all->over));
+    co_await *std::move(grown);
+  }(&grove));
+  EXPECT_LT(grove.leaves, 2 * 65'536 * kLeavesInATick);
 }
 
 }  // namespace

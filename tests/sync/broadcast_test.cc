@@ -353,5 +353,30 @@ TEST_F(WatchTest, TheLastValueIsSeenByTasksAndThreads) {
   EXPECT_EQ(of_thread, kValues);
 }
 
+// A value with an address to answer to, which is copied under the lock of what it is an end of.
+struct Asking {
+  std::optional<BroadcastSender<Asking>> broadcast;
+  std::optional<WatchSender<Asking>> watch;
+  std::optional<BroadcastReceiver<Asking>> answers;
+};
+
+TEST(BroadcastCycleTest, AValueMayHoldEndsOfItsOwn) {
+  auto [tx, rx] = broadcast<Asking>(2);
+  Asking asking;
+  asking.broadcast = tx;
+  asking.answers = rx;
+  EXPECT_EQ(tx.send(asking), 2u);
+  EXPECT_TRUE(rx.try_recv()->broadcast.has_value());
+  tx.send(Asking());  // Both out of the ring: else they would keep each other.
+  tx.send(Asking());
+
+  auto [watch_tx, watch_rx] = watch<Asking>(Asking());
+  Asking second;
+  second.watch = watch_tx;
+  EXPECT_TRUE(watch_tx.send(std::move(second)));
+  EXPECT_TRUE(watch_rx.get().watch.has_value());
+  watch_tx.send(Asking());
+}
+
 }  // namespace
 }  // namespace skua

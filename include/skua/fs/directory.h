@@ -39,7 +39,8 @@ struct WalkOptions {
 namespace fs {
 
 // Goes through a tree of files, depth first: a directory, then what is in it, in the order of the names, each before
-// the next. Symbolic links are given, not followed. The directories are opened by their paths: below PATH_MAX, 4096
+// the next. Symbolic links are given, not followed; but who may put one in the place of a directory
+// above, meanwhile, can lead the walk elsewhere. The directories are opened by their paths: below PATH_MAX, 4096
 // bytes, the walk meets ENAMETOOLONG, and says so.
 //
 //   skua::fs::Walker walker = skua::fs::walk("src");

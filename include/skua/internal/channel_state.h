@@ -186,14 +186,15 @@ class ChannelState {
   }
   // A receiver has been moved: to another task, perhaps, which would have to revoke the claim. Who moves the only one
   // has the channel's end to itself, and ends the claim for nothing. With another one about, the claim is its user's,
-  // who may be taking from it now. Nor may mu_ be asked for then: a value may hold a receiver of its own channel, and
-  // is moved under mu_. (If that is the only one, nobody has received, nor claimed, since it came into the value.)
+  // who may be taking from it now. Nor is mu_ waited for: a value may hold a receiver of its own channel, and is moved
+  // under mu_. A claim that is left here is revoked by the next who receives.
   void settle_for_move() noexcept SKUA_EXCLUDES(mu_) {
     if (SKUA_LIKELY(!claim_.is_held())) return;
     // Acquire: what was received by those that were dropped.
     if (receivers_count_.load(std::memory_order_acquire) != 1) return;
-    SpinLockGuard lock(&mu_);
+    if (!mu_.try_lock()) return;
     return_claimed();
+    mu_.unlock();
   }
 
   // --- Senders. Any thread. ---

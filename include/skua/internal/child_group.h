@@ -253,6 +253,8 @@ class [[nodiscard("co_await it")]] GroupWait : public Waiter {
   [[nodiscard]] bool publish() noexcept;
   // Leaves the group. False: it is out already.
   bool withdraw() noexcept;
+  // The same. Returns how many children run.
+  std::uint32_t leave() noexcept;
   // As suspend() of a wait that is not structured: takes a unit of the budget if it need not wait.
   bool suspend_or_spend(std::coroutine_handle<> awaiting, TaskHeader* waiting) noexcept;
   // The hook of such a wait: the children go on.

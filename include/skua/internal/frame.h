@@ -104,8 +104,8 @@ void free_task_block(JoinState* header) noexcept {
   auto* const frame =
       reinterpret_cast<std::byte*>(static_cast<SpawnedTask*>(header)) + kHeaderBytes;
   const std::size_t bytes = mark_of_frame(frame)->block_bytes;
+  slot->~ResultSlot<T>();  // May spawn, which asks for what the extras hold.
   header->free_extras();
-  slot->~ResultSlot<T>();
   free_block(slot, bytes);
 }
 

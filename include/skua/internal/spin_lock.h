@@ -26,6 +26,10 @@ class SKUA_THREAD_ANNOTATION(capability("mutex")) SpinLock {
   SKUA_ALWAYS_INLINE void lock() noexcept SKUA_THREAD_ANNOTATION(acquire_capability()) {
     if (SKUA_UNLIKELY(taken_.exchange(true, std::memory_order_acquire))) lock_slow();  // [SPIN]
   }
+  // False: it is taken, by this thread perhaps.
+  [[nodiscard]] bool try_lock() noexcept SKUA_THREAD_ANNOTATION(try_acquire_capability(true)) {
+    return !taken_.exchange(true, std::memory_order_acquire);  // [SPIN]
+  }
   SKUA_ALWAYS_INLINE void unlock() noexcept SKUA_THREAD_ANNOTATION(release_capability()) {
     taken_.store(false, std::memory_order_release);  // [SPIN]
   }

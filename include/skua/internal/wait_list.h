@@ -153,8 +153,8 @@ class WakeList {
 //   bool cancel() noexcept            out of the list again; false: it was granted, and is being woken
 //
 // and, if it can be a branch of a select (skua/sync/select.h), `static constexpr bool kSelectable = true`. What such
-// a one takes must go back when it is destroyed and was not told to keep it, or it claims itself before it takes
-// anything.
+// a one takes must go back when it is destroyed and was not told to keep it, or when it is asked to (give_back()); or
+// it claims itself before it takes anything.
 template <typename Derived>
 class ListAwaiter : public ListedWaiter {
  public:

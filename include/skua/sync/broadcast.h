@@ -18,6 +18,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -73,28 +74,23 @@ class BroadcastState {
  public:
   explicit BroadcastState(std::size_t capacity) : ring_(capacity) {}
 
-  void add_sender() noexcept SKUA_EXCLUDES(mu_) {
-    MutexLock lock(&mu_);
-    ++senders_;
+  void add_sender() noexcept {
+    senders_.fetch_add(1, std::memory_order_relaxed);  // The caller has one.
   }
   void drop_sender() noexcept SKUA_EXCLUDES(mu_) {
     WakeList woken;
     {
       MutexLock lock(&mu_);
-      if (--senders_ == 0) woken.add_all(&waiters_);
+      if (senders_.fetch_sub(1, std::memory_order_relaxed) == 1) woken.add_all(&waiters_);
     }
     woken.wake_all();
   }
   // The number of the value that comes next.
-  std::uint64_t add_receiver() noexcept SKUA_EXCLUDES(mu_) {
-    MutexLock lock(&mu_);
-    ++receivers_;
-    return next_;
+  std::uint64_t add_receiver() noexcept {
+    receivers_.fetch_add(1, std::memory_order_relaxed);
+    return next_.load(std::memory_order_relaxed);
   }
-  void drop_receiver() noexcept SKUA_EXCLUDES(mu_) {
-    MutexLock lock(&mu_);
-    --receivers_;
-  }
+  void drop_receiver() noexcept { receivers_.fetch_sub(1, std::memory_order_relaxed); }
 
   std::size_t send(T&& value) noexcept SKUA_EXCLUDES(mu_) {
     std::optional<T> oldest;  // Destroyed without the lock.
@@ -151,9 +147,11 @@ class BroadcastState {
   }
 
   Mutex mu_;  // Copies are made under it: they may take their time.
-  std::size_t senders_ SKUA_GUARDED_BY(mu_) = 1;
-  std::size_t receivers_ SKUA_GUARDED_BY(mu_) = 0;
-  std::uint64_t next_ SKUA_GUARDED_BY(mu_) = 0;
+  // Read, and but for new ends written, under mu_. Not so new ends: a value may hold one of its own, and is copied under
+  // mu_.
+  std::atomic<std::size_t> senders_{1};
+  std::atomic<std::size_t> receivers_{0};
+  std::atomic<std::uint64_t> next_{0};
   std::vector<std::optional<T>> ring_ SKUA_GUARDED_BY(mu_);
   WaitList waiters_ SKUA_GUARDED_BY(mu_);
 };

@@ -56,6 +56,7 @@ class [[nodiscard("co_await it; nothing is locked otherwise")]] MutexAwaiter fin
   bool take() noexcept;
   bool take_or_enqueue() noexcept;
   bool cancel() noexcept;
+  void give_back() noexcept;
 
  private:
   skua::Mutex* const mutex_;
@@ -190,9 +191,13 @@ inline void MutexGuard::unlock() noexcept {
   if (mutex_ != nullptr) std::exchange(mutex_, nullptr)->unlock();
 }
 
-inline internal::MutexAwaiter::~MutexAwaiter() {
-  if (SKUA_UNLIKELY(granted)) mutex_->unlock();
+inline void internal::MutexAwaiter::give_back() noexcept {
+  if (SKUA_UNLIKELY(granted)) {
+    granted = false;
+    mutex_->unlock();
+  }
 }
+inline internal::MutexAwaiter::~MutexAwaiter() { give_back(); }
 
 inline bool internal::MutexAwaiter::take() noexcept {
   granted = mutex_->try_take();

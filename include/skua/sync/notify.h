@@ -46,6 +46,7 @@ class [[nodiscard("co_await it; nothing waits otherwise")]] NotifiedAwaiter fina
   bool take() noexcept;
   bool take_or_enqueue() noexcept;
   bool cancel() noexcept;
+  void give_back() noexcept;
 
  private:
   Notify* const notify_;
@@ -106,9 +107,13 @@ class Notify {
   internal::WaitList waiters_ SKUA_GUARDED_BY(mu_);
 };
 
-inline internal::NotifiedAwaiter::~NotifiedAwaiter() {
-  if (SKUA_UNLIKELY(granted)) notify_->notify_one();
+inline void internal::NotifiedAwaiter::give_back() noexcept {
+  if (SKUA_UNLIKELY(granted)) {
+    granted = false;
+    notify_->notify_one();
+  }
 }
+inline internal::NotifiedAwaiter::~NotifiedAwaiter() { give_back(); }
 
 inline bool internal::NotifiedAwaiter::take() noexcept {
   granted = notify_->try_take();

@@ -44,6 +44,7 @@ namespace internal {
 //   select_arm(branch)      true: it is there, and was taken, or was not because the selection is decided; false: it is
 //                           in the list, and may be claimed
 //   select_disarm(branch)   out of the list again, unless it has been taken out; no waker looks at it from here on
+//   give_back()             if select_arm() takes things without claiming the branch: what it has taken goes back
 template <typename A>
 concept Selectable = requires(A& awaiter, TaskHeader* task, SelectBranch* branch) {
   { awaiter.select_take(task) } -> std::same_as<bool>;
@@ -55,6 +56,7 @@ struct SelectOps {
   bool (*take)(void* awaiter, TaskHeader* task);
   bool (*arm)(void* awaiter, SelectBranch* branch);
   void (*disarm)(void* awaiter, SelectBranch* branch) noexcept;
+  void (*give_back)(void* awaiter) noexcept;
 };
 
 template <typename A>
@@ -63,6 +65,12 @@ inline constexpr SelectOps kSelectOps{
     .arm = [](void* a, SelectBranch* branch) { return static_cast<A*>(a)->select_arm(branch); },
     .disarm = [](void* a,
                  SelectBranch* branch) noexcept { static_cast<A*>(a)->select_disarm(branch); },
+    .give_back =
+        [](void* a) noexcept {
+          if constexpr (requires(A& awaiter) { awaiter.give_back(); }) {
+            static_cast<A*>(a)->give_back();
+          }
+        },
 };
 
 struct SelectSlot {

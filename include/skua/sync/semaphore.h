@@ -76,6 +76,7 @@ class [[nodiscard("co_await it; nothing is acquired otherwise")]] SemaphoreAwait
   bool select_take(TaskHeader*) noexcept { return take_free(); }
   bool select_arm(SelectBranch* branch) noexcept;
   void select_disarm(SelectBranch* branch) noexcept;
+  void give_back() noexcept;
 
  private:
   friend Semaphore;
@@ -222,9 +223,13 @@ inline void SemaphorePermit::release_now() noexcept {
   if (semaphore_ != nullptr) std::exchange(semaphore_, nullptr)->release(1);
 }
 
-inline internal::SemaphoreAwaiter::~SemaphoreAwaiter() {
-  if (SKUA_UNLIKELY(granted_)) semaphore_->release(1);
+inline void internal::SemaphoreAwaiter::give_back() noexcept {
+  if (SKUA_UNLIKELY(granted_)) {
+    granted_ = false;
+    semaphore_->release(1);
+  }
 }
+inline internal::SemaphoreAwaiter::~SemaphoreAwaiter() { give_back(); }
 
 inline bool internal::SemaphoreAwaiter::take_free() noexcept {
   granted_ = semaphore_->try_take();

@@ -13,6 +13,7 @@
 //   [WATCH]  send()'s critical section -> that of get() or changed(). The value, and what was done before.
 #pragma once
 
+#include <atomic>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -41,28 +42,23 @@ class WatchState {
  public:
   explicit WatchState(T&& initial) : value_(std::move(initial)) {}
 
-  void add_sender() noexcept SKUA_EXCLUDES(mu_) {
-    MutexLock lock(&mu_);
-    ++senders_;
+  void add_sender() noexcept {
+    senders_.fetch_add(1, std::memory_order_relaxed);  // The caller has one.
   }
   void drop_sender() noexcept SKUA_EXCLUDES(mu_) {
     WakeList woken;
     {
       MutexLock lock(&mu_);
-      if (--senders_ == 0) woken.add_all(&waiters_);
+      if (senders_.fetch_sub(1, std::memory_order_relaxed) == 1) woken.add_all(&waiters_);
     }
     woken.wake_all();
   }
   // The version there is.
-  std::uint64_t add_receiver() noexcept SKUA_EXCLUDES(mu_) {
-    MutexLock lock(&mu_);
-    ++receivers_;
-    return version_;
+  std::uint64_t add_receiver() noexcept {
+    receivers_.fetch_add(1, std::memory_order_relaxed);
+    return version_.load(std::memory_order_relaxed);
   }
-  void drop_receiver() noexcept SKUA_EXCLUDES(mu_) {
-    MutexLock lock(&mu_);
-    --receivers_;
-  }
+  void drop_receiver() noexcept { receivers_.fetch_sub(1, std::memory_order_relaxed); }
 
   // The one before is left in `value`, to be destroyed without the lock.
   bool send(T& value) noexcept SKUA_EXCLUDES(mu_) {
@@ -120,9 +116,11 @@ class WatchState {
   }
 
   Mutex mu_;  // Copies are made under it: they may take their time.
-  std::size_t senders_ SKUA_GUARDED_BY(mu_) = 1;
-  std::size_t receivers_ SKUA_GUARDED_BY(mu_) = 0;
-  std::uint64_t version_ SKUA_GUARDED_BY(mu_) = 0;
+  // Read, and but for new ends written, under mu_. Not so new ends: a value may hold one of its own, and is copied under
+  // mu_.
+  std::atomic<std::size_t> senders_{1};
+  std::atomic<std::size_t> receivers_{0};
+  std::atomic<std::uint64_t> version_{0};
   T value_ SKUA_GUARDED_BY(mu_);
   WaitList waiters_ SKUA_GUARDED_BY(mu_);
 };
