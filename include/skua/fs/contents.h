@@ -17,6 +17,7 @@
 
 namespace skua::fs {
 
+// How much is read.
 struct ReadFileOptions {
   std::size_t size_max = SIZE_MAX;  // Bytes.
 };
@@ -27,6 +28,7 @@ struct ReadFileOptions {
 // Cancellation: safe.
 Task<absl::StatusOr<std::string>> read_file(std::string path, ReadFileOptions options = {});
 
+// How a file is written.
 struct WriteFileOptions {
   // Permissions of a file that is created, less the umask.
   unsigned mode = 0666;

@@ -16,6 +16,7 @@
 
 namespace skua {
 
+// A name in a directory.
 struct DirectoryEntry {
   std::string name;  // Without the directory.
   // Of the entry itself, not of what a symbolic link leads to. kUnknown: it was gone again.
@@ -31,6 +32,7 @@ struct WalkEntry {
   absl::Status status;
 };
 
+// How far a walk goes.
 struct WalkOptions {
   // Directories at this depth are given, but not entered.
   int depth_max = INT_MAX;
@@ -48,6 +50,7 @@ namespace fs {
 // Threads: one task at a time.
 class Walker {
  public:
+  // Looks at nothing yet, and may be made outside a runtime.
   explicit Walker(std::string root, WalkOptions options = {});
 
   // The next entry; nullopt: there is no more. An error is an entry, with a status: the walk goes on behind it, and

@@ -30,7 +30,7 @@ namespace skua {
 
 // How a file is opened. The defaults open an existing file for reading.
 struct OpenOptions {
-  bool read = true;
+  bool read = true;  // With neither: EINVAL.
   bool write = false;
   // Writes go to the end, wherever that is by then: the offset of a write is ignored. Implies write.
   bool append = false;

@@ -13,6 +13,7 @@
 
 namespace skua {
 
+// What stands behind a name.
 enum class FileType : std::uint8_t {
   kUnknown,
   kRegular,
@@ -41,6 +42,7 @@ struct FileMetadata {
   Time modified{};  // The content.
   Time changed{};   // The content or these data.
 
+  // What the mode says.
   FileType type() const noexcept;
   // The permissions alone: 07777.
   unsigned permissions() const noexcept { return mode & 07777U; }

@@ -39,6 +39,7 @@ Task<absl::Status> remove(std::string path);
 // Errors: the first one; what can be removed all the same is removed.
 Task<absl::StatusOr<std::uint64_t>> remove_all(std::string path);
 
+// How a name is given.
 struct RenameOptions {
   bool no_replace =
       false;  // EEXIST if there is something at the new name, which is replaced otherwise.

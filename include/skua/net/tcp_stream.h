@@ -159,6 +159,7 @@ class TcpReadHalf {
   TcpReadHalf(TcpReadHalf&&) noexcept = default;
   TcpReadHalf& operator=(TcpReadHalf&&) noexcept = default;
 
+  // As those of TcpStream.
   Task<absl::StatusOr<std::size_t>> read(std::span<std::byte> buffer) {
     return stream_->read(buffer);
   }
@@ -189,6 +190,7 @@ class TcpWriteHalf {
   TcpWriteHalf& operator=(TcpWriteHalf&& other) noexcept;
   ~TcpWriteHalf();
 
+  // As those of TcpStream.
   Task<absl::StatusOr<std::size_t>> write(std::span<const std::byte> data) {
     return stream_->write(data);
   }
@@ -196,7 +198,7 @@ class TcpWriteHalf {
     return stream_->writev(buffers);
   }
   Task<absl::Status> write_all(std::span<const std::byte> data) { return stream_->write_all(data); }
-  // Ends the direction now, and says whether that worked.
+  // Ends the direction now, and says whether that worked. Errors: as TcpStream::shutdown().
   absl::Status shutdown() { return stream_->shutdown(Shutdown::kWrite); }
   // What both halves are of.
   const TcpStream& stream() const noexcept { return *stream_; }
