@@ -4,6 +4,8 @@
 //
 //   absl::StatusOr<std::string> config = co_await skua::fs::read_file("app.conf");
 //   co_await skua::fs::write_file("app.conf", *std::move(config), {.atomic = true});
+//
+// Requires, of all below: awaited on a runtime; any number of tasks may do so at the same time.
 #pragma once
 
 #include <cstddef>

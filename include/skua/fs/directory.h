@@ -86,6 +86,7 @@ inline Walker walk(std::string root, WalkOptions options = {}) {
 //
 // Errors: the errno of openat(2) or getdents64(2), with the path.
 // Cancellation: safe.
+// Requires: awaited on a runtime.
 Task<absl::StatusOr<std::vector<DirectoryEntry>>> read_dir(std::string path);
 
 }  // namespace fs

@@ -88,6 +88,7 @@ class File {
   internal::IoCountAwaiter read_at(std::uint64_t offset, std::span<std::byte> buffer) noexcept;
   // Reads into several buffers, one after the other. Of those that are not empty, the first 16 are used.
   //
+  // Returns: as read_at().
   // Lifetime: the span of spans outlives the await, too.
   // Requires: not all buffers are empty.
   Task<absl::StatusOr<std::size_t>> readv_at(std::uint64_t offset,

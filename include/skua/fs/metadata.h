@@ -60,6 +60,7 @@ namespace fs {
 //
 // Errors: the errno of statx(2), with the path. kNotFound: there is nothing, which is how to ask whether there is.
 // Cancellation: safe.
+// Requires, here and below: awaited on a runtime; any number of tasks may do so at the same time.
 Task<absl::StatusOr<FileMetadata>> metadata(std::string path);
 
 // The same, but of the link itself, if it is one.

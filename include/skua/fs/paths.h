@@ -4,6 +4,7 @@
 //
 // Errors of all below: the errno of the system call (skua::errno_of), with the path.
 // Cancellation of all below: safe; it was done, or it was not. remove_all() may have removed a part.
+// Requires, of all below: awaited on a runtime; any number of tasks may do so at the same time.
 #pragma once
 
 #include <cstdint>

@@ -75,10 +75,12 @@ class TcpStream {
   // Errors: kAborted - the connection was reset. Else the errno of recv(2).
   // Requires, here and below: the stream is open (neither moved from nor closed). The buffer is not empty.
   Task<absl::StatusOr<std::size_t>> read(std::span<std::byte> buffer) { return io_.read(buffer); }
-  // The same, and leaves the bytes where they are, for the next read. It waits only if there are none.
+  // The same, and leaves the bytes where they are, for the next read. It waits only if there are none. Returns, Errors:
+  // as read().
   Task<absl::StatusOr<std::size_t>> peek(std::span<std::byte> buffer) { return io_.peek(buffer); }
   // Reads into several buffers, one after the other. Of those that are not empty, the first 16 are used.
   //
+  // Returns, Errors: as read().
   // Lifetime: the span of spans outlives the await, too.
   // Requires: not all buffers are empty.
   Task<absl::StatusOr<std::size_t>> readv(std::span<const std::span<std::byte>> buffers) {
@@ -100,6 +102,7 @@ class TcpStream {
   }
   // Writes from several buffers, one after the other. Of those that are not empty, the first 16 are used.
   //
+  // Returns, Errors: as write().
   // Lifetime: the span of spans outlives the await, too.
   // Requires: not all buffers are empty.
   Task<absl::StatusOr<std::size_t>> writev(std::span<const std::span<const std::byte>> buffers) {
