@@ -149,7 +149,7 @@ skua::Task<int> serve_until_stopped(skua::TcpListener listener, seconds grace) {
   };
   const auto signal = [&]() -> skua::Task<> {
     const absl::StatusOr<skua::SignalInfo> received = co_await stop->next();
-    expect(received.ok(), "a signal");
+    static_cast<void>(received);  // Whichever it was.
   };
   co_await skua::when_any(accept(), signal());  // The one that has lost is gone after this.
   listener.close();

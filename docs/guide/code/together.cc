@@ -64,7 +64,7 @@ skua::Task<std::int64_t> collatz_steps(std::int64_t from, std::int64_t to) {
   for (std::int64_t n = from; n < to && !aborted.is_cancelled(); ++n) {
     for (std::int64_t x = n; x != 1; ++steps) x = x % 2 == 0 ? x / 2 : 3 * x + 1;
   }
-  co_return steps;  // An aborted task ends at its next suspension: this result is dropped then.
+  co_return steps;  // Of as many numbers as there was time for.
 }
 // [/computing]
 
