@@ -4,9 +4,12 @@
 
 get_filename_component(SOURCE_PATH "${CMAKE_CURRENT_LIST_DIR}/../.." ABSOLUTE)
 
+# Tells the version of liburing, which has no CMake package.
+vcpkg_find_acquire_program(PKGCONFIG)
 vcpkg_cmake_configure(
   SOURCE_PATH "${SOURCE_PATH}"
   OPTIONS
+    "-DPKG_CONFIG_EXECUTABLE=${PKGCONFIG}"
     -DSKUA_BUILD_TESTS=OFF
     -DSKUA_BUILD_EXAMPLES=OFF
     -DSKUA_BUILD_BENCHES=OFF
