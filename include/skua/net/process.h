@@ -161,7 +161,7 @@ class Process {
   //   signal.
   // Threads: any.
   absl::Status send_signal(int number);
-  // send_signal(SIGKILL).
+  // As send_signal(SIGKILL).
   absl::Status kill();
 
   // This end of the pipes of streams that were set to Stdio::kPipe. They may be moved out.
