@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# What `cmake --install` puts where: the library, include/, a CMake package and a pkg-config file.
+# What `cmake --install` puts where: the library, include/, a CMake package and a pkg-config file. In two components:
+# libskua is the shared library alone, what programs need to run; libskua-dev is the rest, to build them.
 
 include(CMakePackageConfigHelpers)
 
 set(skua_package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/skua")
 set(skua_pc_dir "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
 
-install(TARGETS skua EXPORT skua-targets FILE_SET HEADERS)
-install(EXPORT skua-targets NAMESPACE skua:: DESTINATION "${skua_package_dir}")
+install(TARGETS skua EXPORT skua-targets
+  LIBRARY COMPONENT libskua NAMELINK_COMPONENT libskua-dev
+  ARCHIVE COMPONENT libskua-dev
+  FILE_SET HEADERS COMPONENT libskua-dev)
+install(EXPORT skua-targets NAMESPACE skua:: DESTINATION "${skua_package_dir}" COMPONENT libskua-dev)
 
 # Who links the static library needs what the shared one brings along by itself.
 get_target_property(skua_type skua TYPE)
@@ -34,7 +38,7 @@ install(FILES
   "${PROJECT_BINARY_DIR}/skua-config.cmake"
   "${PROJECT_BINARY_DIR}/skua-config-version.cmake"
   "${PROJECT_SOURCE_DIR}/cmake/Findliburing.cmake"
-  DESTINATION "${skua_package_dir}")
+  DESTINATION "${skua_package_dir}" COMPONENT libskua-dev)
 
 # The prefix is found from the file's own place, so that the installed tree can be moved. An absolute
 # library or include directory stays as it is.
@@ -49,4 +53,4 @@ foreach(dir IN ITEMS LIBDIR INCLUDEDIR)
 endforeach()
 configure_file(
   "${PROJECT_SOURCE_DIR}/cmake/skua.pc.in" "${PROJECT_BINARY_DIR}/skua.pc" @ONLY)
-install(FILES "${PROJECT_BINARY_DIR}/skua.pc" DESTINATION "${skua_pc_dir}")
+install(FILES "${PROJECT_BINARY_DIR}/skua.pc" DESTINATION "${skua_pc_dir}" COMPONENT libskua-dev)

@@ -128,7 +128,7 @@ END
     matches '^http: a slow answer$'
     matches '^timer: 30 ms$'
     matches '^timer set by a timer: 10 ms$'
-    matches '^immediate: $'
+    matches '^immediate: 0 ms$'
     ;;
   echo_server)
     serve 127.0.0.1:0

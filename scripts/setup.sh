@@ -12,7 +12,7 @@ packages=(
   liburing-dev libconcurrentqueue-dev libabsl-dev
   libgtest-dev libgmock-dev libbenchmark-dev libssl-dev libhttp-parser-dev
   curl netcat-openbsd socat wrk
-  spin
+  spin dpkg-dev file
 )
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then

@@ -44,7 +44,7 @@ namespace skua {
 // Which of the pool's classes a job belongs to. A value.
 class BlockingClass {
  public:
-  static const BlockingClass kDefault;
+  static const BlockingClass kDefault;  // What says nothing else.
   static const BlockingClass
       kFs;  // Used by Skua for file operations without an operation of the ring.
   static const BlockingClass kDns;  // For name look-ups.
@@ -59,6 +59,7 @@ class BlockingClass {
     return BlockingClass(kBuiltIn + i);
   }
 
+  // Classes that are there in every runtime, and the most that can be added.
   static constexpr int kBuiltIn = 3;
   static constexpr int kUserClassesMax = 29;
 
@@ -105,14 +106,18 @@ enum class OnAbort : std::uint8_t {
   kAbandon,  // The task ends at once, and the job goes on: the closure must own what it uses.
 };
 
+// How a job is spawned. A value.
 struct SpawnBlockingOptions {
   // Shown by Runtime::running_blocking_jobs(), and in messages about the job. Copied.
   std::string_view name = {};
   // std::nullopt: that of the task or the job that spawns it; Priority::kNormal if neither does. Jobs of a higher
   // priority begin first, but for some turns, so that the others do not starve. What the job spawns inherits it.
   std::optional<Priority> priority = std::nullopt;
+  // Whose limits it counts for.
   BlockingClass pool_class = {};
+  // Whether a shutdown of the runtime cancels it before it has begun.
   AtShutdown at_shutdown = AtShutdown::kCancel;
+  // Whether a task that is aborted while it awaits the job stays until that has ended.
   OnAbort on_abort = OnAbort::kWait;
 };
 
@@ -340,6 +345,8 @@ namespace this_job {
 
 // True once the result of the blocking job that runs here is not wanted any more: it was aborted. A long one may look,
 // and give up. False if no blocking job runs here.
+//
+// Threads: any.
 bool aborted() noexcept;
 
 }  // namespace this_job

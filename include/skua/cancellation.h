@@ -295,6 +295,7 @@ class [[nodiscard("the function is taken back when it is dropped")]] Cancellatio
   static_assert(std::is_invocable_v<F&>, "CancellationCallback<F>: F is called without arguments");
 
  public:
+  // Errors: what the move of F throws.
   CancellationCallback(CancellationToken token, F function)
       : CancellationCallbackNode(&call), token_(std::move(token)), function_(std::move(function)) {
     internal::CancellationState* const state = token_.state_.get();

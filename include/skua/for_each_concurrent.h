@@ -74,6 +74,7 @@ Task<> run_for_each(View range, std::uint32_t limit, F make) {
 //   they are gone; no further element is looked at. std::bad_alloc. TaskCancelled if the runtime shuts down.
 // Cancellation: an abort is passed on to the tasks that run; when they have ended the waiting task does. The elements
 //   that were not reached are left where they are.
+// Threads: the range is walked, and `make` called, by the awaiting task; the tasks run on any worker.
 // Memory ordering: all that the tasks did happens before the await's end.
 // Requires: limit > 0.
 template <std::ranges::viewable_range Range, typename F>

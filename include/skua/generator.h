@@ -181,9 +181,8 @@ class [[nodiscard("await its next(): a Generator that is dropped never runs")]] 
 
   // Runs the coroutine to its next co_yield.
   //
-  // Returns, on co_await: what it yields, as a std::optional<T>, or, for references, a pointer; nothing if it has
-  // ended,
-  //   or was moved from, now and ever after.
+  // Returns: on co_await, what it yields, as a std::optional<T>, or, for references, a pointer; nothing if it has
+  //   ended, or was moved from, now and ever after.
   // Errors: rethrows what the coroutine throws, once; it has ended then.
   // Cancellation: if the task is aborted while the generator waits for something, that is cancelled, and the
   //   generator's frame is destroyed before the consumer's. The generator has ended for whoever still has it.

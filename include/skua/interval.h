@@ -98,7 +98,9 @@ class Interval {
   // The next tick comes at `time`.
   void reset_at(TimePoint time) noexcept { reset_to(internal::time_ns(time)); }
 
+  // Between two ticks.
   std::chrono::nanoseconds period() const noexcept { return std::chrono::nanoseconds(period_ns_); }
+  // What is done about missed ticks, from the next tick that is taken on.
   MissedTicks missed_ticks() const noexcept { return missed_; }
   void set_missed_ticks(MissedTicks missed) noexcept { missed_ = missed; }
 

@@ -27,13 +27,16 @@ class TaskCancelled : public std::exception {
   const char* what() const noexcept override { return "skua: the task was cancelled"; }
 };
 
-// How a task ended: with a value, with an exception, or cancelled.
+// How a task ended: with a value, with an exception, or cancelled. A value, and movable if T is.
+//
+// Threads: as a plain value.
 template <typename T>
 class [[nodiscard]] JoinResult {
  public:
   using Value = std::conditional_t<std::is_void_v<T>, std::monostate,
                                    typename internal::StoredResult<T>::Type>;
 
+  // For the library. Takes what is in the slot.
   explicit JoinResult(internal::ResultSlot<T>& slot) {
     if (slot.has_exception()) {
       outcome_.template emplace<1>(slot.exception());
@@ -46,12 +49,16 @@ class [[nodiscard]] JoinResult {
     }
   }
 
+  // There is a value.
   bool ok() const noexcept { return outcome_.index() == 2; }
+  // It was aborted, or its runtime was shutting down.
   bool cancelled() const noexcept { return outcome_.index() == 0; }
   // What the task threw; nullptr if it threw nothing.
   std::exception_ptr exception() const noexcept {
     return outcome_.index() == 1 ? std::get<1>(outcome_) : nullptr;
   }
+  // What the task returned; std::monostate for void.
+  //
   // Requires: ok().
   decltype(auto) value() & {
     SKUA_REQUIRE(ok());
@@ -188,7 +195,10 @@ class JoinHandle {
     return internal::JoinAwaiter<T>(std::move(share_));
   }
 
-  // As the await, but gives a JoinResult and throws nothing.
+  // As the await, but gives a JoinResult and throws nothing that the task threw.
+  //
+  // Errors: what the move of T throws.
+  // Cancellation, Memory ordering: as the await.
   internal::ResultAwaiter<T> result() && noexcept {
     SKUA_REQUIRE(share_.state() != nullptr);
     return internal::ResultAwaiter<T>(std::move(share_));
@@ -205,12 +215,13 @@ class JoinHandle {
     share_.state()->vtable->abort(share_.state());
   }
 
-  // True once the result can be had without waiting.
+  // True once the result can be had without waiting. Other threads may have changed that since a false.
   bool is_finished() const noexcept {
     SKUA_REQUIRE(share_.state() != nullptr);
     return share_.state()->is_complete();
   }
 
+  // The task's number, as this_task::id() gives it.
   TaskId id() const noexcept {
     SKUA_REQUIRE(share_.state() != nullptr);
     return share_.state()->id;

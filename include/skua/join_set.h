@@ -55,7 +55,9 @@ class [[nodiscard("co_await it")]] JoinNextAwaiter final : public GroupWait {
 // so they must own what they use. What must have ended is spawned in a Scope, or awaited after abort_all(). An
 // exception that one throws when its set is gone is dropped.
 //
-// Move-only. Threads: one owner at a time; it may move between threads. The tasks run on any.
+// Move-only.
+//
+// Threads: one owner at a time; it may move between threads. The tasks run on any.
 template <typename T>
 class JoinSet {
  public:

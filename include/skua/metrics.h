@@ -18,8 +18,9 @@
 
 namespace skua {
 
-// How long something took, in powers of two.
+// How long something took, in powers of two. A value.
 struct DurationHistogram {
+  // From nanoseconds to minutes.
   static constexpr std::size_t kBuckets = 40;
 
   // Bucket i counts the samples from 2^i to 2^(i+1) - 1 ns. The first one also has those of 0 ns, the last one all that
@@ -35,6 +36,7 @@ struct DurationHistogram {
   // The shortest duration that a bucket counts, in ns.
   static std::int64_t lower_bound_ns(std::size_t bucket) noexcept;
 
+  // How many there are, in all buckets.
   std::uint64_t samples() const noexcept;
   // The lower bound of the bucket that holds the sample at `fraction` of all, in their order: 0.5 for the median, 0.99
   // for the 99th percentile. 0 without samples. Requires: 0 <= fraction <= 1.

@@ -29,6 +29,7 @@
 
 namespace skua {
 
+// What threads a runtime has, and whether its tasks move between them.
 enum class Flavor : std::uint8_t {
   kMultiThread,  // worker_threads threads that share all tasks, as RuntimeOptions::scheduler says.
   kCurrentThread,  // No thread: tasks run on the thread that calls block_on(), while it does.
@@ -54,6 +55,7 @@ enum class DriverHandover : std::uint8_t {
   kEager,
 };
 
+// How a runtime is made. A value; the defaults are for a server that has the machine to itself.
 struct RuntimeOptions {
   Flavor flavor = Flavor::kMultiThread;
   // Without effect on the other flavors.
@@ -141,6 +143,7 @@ class Runtime {
     return internal::spawn_on(executor_, std::move(task), options);
   }
 
+  // The same for a function that gives the Task, as skua::spawn().
   template <internal::TaskFactory F>
   JoinHandle<internal::FactoryResult<F>> spawn(F make, SpawnOptions options = {}) {
     return spawn(internal::run_factory(std::move(make)), options);
@@ -172,9 +175,14 @@ class Runtime {
     return internal::blocking_class_overloaded(blocking_pool_, pool_class.index());
   }
 
-  // The blocking jobs that run now: after a shutdown() that was false, those that it waits for.
+  // The blocking jobs that run now: after a shutdown() that was false, those that it waits for. In no particular order.
+  //
+  // Errors: std::bad_alloc.
   std::vector<RunningBlockingJob> running_blocking_jobs() const;
 
+  // The counters, as they are now. See skua/metrics.h.
+  //
+  // Errors: std::bad_alloc.
   RuntimeMetrics metrics() const;
 
   // Ends all tasks: nothing new is taken, tasks that wait are aborted, those that run are aborted at their
@@ -199,7 +207,9 @@ class Runtime {
 
 // Starts a runtime, runs `task` to its end, and shuts the runtime down: main in one line.
 //
-// Returns, Errors: as Runtime::block_on(). What else was spawned is aborted when `task` has ended.
+// Returns, Errors: as Runtime::block_on(). What else was spawned is aborted when `task` has ended. A runtime
+//   that cannot be started ends the process with cause and remedy on stderr.
+// Threads: any, but no worker.
 template <typename T>
 T run(Task<T> task, RuntimeOptions options = {}) {
   Runtime runtime(std::move(options));

@@ -94,6 +94,8 @@ class Scope {
   }
 
   // True once the scope is being cancelled: by an exception, or since the task that awaits it was aborted.
+  //
+  // Threads: as spawn().
   bool is_cancelled() noexcept { return group_.closed(); }
 
  private:

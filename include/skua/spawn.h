@@ -24,6 +24,7 @@
 
 namespace skua {
 
+// How a task is spawned. A value.
 struct SpawnOptions {
   // std::nullopt: that of the task that spawns it; Priority::kNormal if no task does.
   //
@@ -31,7 +32,7 @@ struct SpawnOptions {
   // kNormal or kLow, but for the turns that these are owed. A task that is woken by one of a higher priority runs
   // once as if it had that priority itself, and so do those that it wakes in that run.
   std::optional<Priority> priority = std::nullopt;
-  // Shown in messages about the task. Copied.
+  // Shown in messages about the task. Copied, so it need not outlive the call.
   std::string_view name = {};
 };
 

@@ -127,6 +127,7 @@ Task<typename TimedResult<T>::Type> run_until(std::int64_t deadline_ns, Task<T> 
 //   without having run. Rethrows what `task` throws. std::bad_alloc. TaskCancelled if the runtime shuts down.
 // Cancellation: an abort is passed on to `task`; when that has ended the waiting task does. Its result is lost.
 // Clock, resolution: as sleep_for(). What does not suspend is not interrupted: it can be as late as it likes.
+// Threads: `task` runs on any worker.
 // Memory ordering: all that `task` did happens before the await's end.
 template <typename T>
 Task<typename internal::TimedResult<T>::Type> with_deadline(

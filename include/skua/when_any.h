@@ -97,6 +97,7 @@ Task<AnyResult<T>> run_any_of(std::vector<Task<T>> tasks) {
 // Cancellation: an abort is passed on to the tasks; when all have ended the waiting task does. The result is lost. What
 //   a loser had received, and not handed on, is lost with it: a task that loses should do nothing by halves, so keep
 //   what it takes where the caller can find it.
+// Threads: the tasks run on any worker.
 // Memory ordering: all that the tasks did happens before the await's end.
 template <typename... Ts>
   requires(sizeof...(Ts) > 0)

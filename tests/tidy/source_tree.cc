@@ -31,7 +31,7 @@ std::map<std::string, std::string> read_tree() {
   };
   std::vector<std::string> folders = modules();
   folders.insert(folders.end(),
-                 {"include", "tests", "benches", "examples", "cmake", "scripts", ".ci"});
+                 {"include", "tests", "benches", "examples", "cmake", "docs", "scripts", ".ci"});
   for (const std::string& folder : folders) {
     if (!fs::is_directory(root / folder)) continue;  // net/ may not be there yet.
     auto entry = fs::recursive_directory_iterator(root / folder);
@@ -43,7 +43,9 @@ std::map<std::string, std::string> read_tree() {
       }
     }
   }
-  add(root / "CMakeLists.txt");
+  for (const char* name : {"CMakeLists.txt", "CHANGELOG.md", "CONTRIBUTING.md", "README.md"}) {
+    add(root / name);
+  }
   return files;
 }
 

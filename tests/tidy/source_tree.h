@@ -9,8 +9,8 @@
 
 namespace skua::tidy {
 
-// The text of each file that a person wrote, by its path relative to the root. Builds, documents and
-// version control are left out.
+// The text of each file that a person wrote, by its path relative to the root. Builds, packaging and version control
+// are left out.
 const std::map<std::string, std::string>& source_files();
 
 // The paths alone.

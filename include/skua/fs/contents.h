@@ -4,6 +4,8 @@
 //
 //   absl::StatusOr<std::string> config = co_await skua::fs::read_file("app.conf");
 //   co_await skua::fs::write_file("app.conf", *std::move(config), {.atomic = true});
+//
+// Requires, of all below: awaited on a runtime; any number of tasks may do so at the same time.
 #pragma once
 
 #include <cstddef>
@@ -17,6 +19,7 @@
 
 namespace skua::fs {
 
+// How much is read.
 struct ReadFileOptions {
   std::size_t size_max = SIZE_MAX;  // Bytes.
 };
@@ -27,6 +30,7 @@ struct ReadFileOptions {
 // Cancellation: safe.
 Task<absl::StatusOr<std::string>> read_file(std::string path, ReadFileOptions options = {});
 
+// How a file is written.
 struct WriteFileOptions {
   // Permissions of a file that is created, less the umask.
   unsigned mode = 0666;

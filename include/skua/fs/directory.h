@@ -16,6 +16,7 @@
 
 namespace skua {
 
+// A name in a directory.
 struct DirectoryEntry {
   std::string name;  // Without the directory.
   // Of the entry itself, not of what a symbolic link leads to. kUnknown: it was gone again.
@@ -31,6 +32,7 @@ struct WalkEntry {
   absl::Status status;
 };
 
+// How far a walk goes.
 struct WalkOptions {
   // Directories at this depth are given, but not entered.
   int depth_max = INT_MAX;
@@ -49,6 +51,7 @@ namespace fs {
 // Threads: one task at a time.
 class Walker {
  public:
+  // Looks at nothing yet, and may be made outside a runtime.
   explicit Walker(std::string root, WalkOptions options = {});
 
   // The next entry; nullopt: there is no more. An error is an entry, with a status: the walk goes on behind it, and
@@ -84,6 +87,7 @@ inline Walker walk(std::string root, WalkOptions options = {}) {
 //
 // Errors: the errno of openat(2) or getdents64(2), with the path.
 // Cancellation: safe.
+// Requires: awaited on a runtime.
 Task<absl::StatusOr<std::vector<DirectoryEntry>>> read_dir(std::string path);
 
 }  // namespace fs

@@ -30,7 +30,7 @@ namespace skua {
 
 // How a file is opened. The defaults open an existing file for reading.
 struct OpenOptions {
-  bool read = true;
+  bool read = true;  // With neither: EINVAL.
   bool write = false;
   // Writes go to the end, wherever that is by then: the offset of a write is ignored. Implies write.
   bool append = false;
@@ -88,6 +88,7 @@ class File {
   internal::IoCountAwaiter read_at(std::uint64_t offset, std::span<std::byte> buffer) noexcept;
   // Reads into several buffers, one after the other. Of those that are not empty, the first 16 are used.
   //
+  // Returns: as read_at().
   // Lifetime: the span of spans outlives the await, too.
   // Requires: not all buffers are empty.
   Task<absl::StatusOr<std::size_t>> readv_at(std::uint64_t offset,

@@ -13,6 +13,7 @@
 
 namespace skua {
 
+// What stands behind a name.
 enum class FileType : std::uint8_t {
   kUnknown,
   kRegular,
@@ -41,6 +42,7 @@ struct FileMetadata {
   Time modified{};  // The content.
   Time changed{};   // The content or these data.
 
+  // What the mode says.
   FileType type() const noexcept;
   // The permissions alone: 07777.
   unsigned permissions() const noexcept { return mode & 07777U; }
@@ -58,6 +60,7 @@ namespace fs {
 //
 // Errors: the errno of statx(2), with the path. kNotFound: there is nothing, which is how to ask whether there is.
 // Cancellation: safe.
+// Requires, here and below: awaited on a runtime; any number of tasks may do so at the same time.
 Task<absl::StatusOr<FileMetadata>> metadata(std::string path);
 
 // The same, but of the link itself, if it is one.

@@ -4,6 +4,7 @@
 //
 // Errors of all below: the errno of the system call (skua::errno_of), with the path.
 // Cancellation of all below: safe; it was done, or it was not. remove_all() may have removed a part.
+// Requires, of all below: awaited on a runtime; any number of tasks may do so at the same time.
 #pragma once
 
 #include <cstdint>
@@ -39,6 +40,7 @@ Task<absl::Status> remove(std::string path);
 // Errors: the first one; what can be removed all the same is removed.
 Task<absl::StatusOr<std::uint64_t>> remove_all(std::string path);
 
+// How a name is given.
 struct RenameOptions {
   bool no_replace =
       false;  // EEXIST if there is something at the new name, which is replaced otherwise.

@@ -81,11 +81,13 @@ inline constexpr WatchMask WatchMask::kContents = WatchMask::kCreate | WatchMask
                                                   WatchMask::kMovedFrom | WatchMask::kMovedTo |
                                                   WatchMask::kCloseWrite;
 
+// Something that has happened. A value.
 struct WatchEvent {
   int watch = -1;            // What Watcher::add() has returned.
   WatchMask mask;            // What happened.
   std::uint32_t cookie = 0;  // Not 0: the same in both events of a rename.
   std::string name;  // In the watched directory; empty: it happened to what is watched itself.
+  // Events were lost: look at everything again.
   bool overflow() const noexcept { return mask.has(WatchMask::kOverflow); }
 };
 

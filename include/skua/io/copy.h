@@ -45,6 +45,7 @@ Task<absl::StatusOr<std::uint64_t>> copy_between(R* reader, W* writer) {
 // Returns: how many bytes.
 // Errors: those of the reader and the writer; a part was copied then, and what was read last may not be written.
 // Cancellation: as theirs; what was read last may not be written.
+// Threads: one task reads and writes; others may use the other directions of the two.
 // Lifetime: both outlive the await.
 template <AsyncRead R, AsyncWrite W>
 Task<absl::StatusOr<std::uint64_t>> copy(R& reader, W& writer) {

@@ -39,6 +39,7 @@ class DuplexStream {
   // Reads 1 to buffer.size() bytes.
   //
   // Returns: how many. 0: the other end has finished, or is gone.
+  // Errors: none.
   // Requires: the buffer is not empty; the stream was not moved from.
   Task<absl::StatusOr<std::size_t>> read(std::span<std::byte> buffer);
 

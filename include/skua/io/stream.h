@@ -90,6 +90,7 @@ Task<absl::Status> write_all_to(W* writer, std::span<const std::byte> data) {
 // Errors: as reader.read(). kOutOfRange without an errno - the stream has ended before that; the message says after how
 //   many bytes.
 // Cancellation: as that of reader.read(); a part may have been read.
+// Threads: as reader.read().
 // Lifetime: the reader and the buffer outlive the await.
 template <AsyncRead R>
 Task<absl::Status> read_exact(R& reader, std::span<std::byte> buffer) {
@@ -99,7 +100,7 @@ Task<absl::Status> read_exact(R& reader, std::span<std::byte> buffer) {
 // Writes all of it.
 //
 // Errors: as writer.write(); a part may have been written.
-// Cancellation, Lifetime: as those of read_exact().
+// Cancellation, Threads, Lifetime: as those of read_exact().
 template <AsyncWrite W>
 Task<absl::Status> write_all(W& writer, std::span<const std::byte> data) {
   return internal::write_all_to(&writer, data);

@@ -6,6 +6,8 @@
 namespace skua {
 
 // Owns a file descriptor, and closes it. Moves, does not copy.
+//
+// Threads: one owner at a time.
 class OwnedFd {
  public:
   // Owns none.

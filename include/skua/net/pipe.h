@@ -55,7 +55,8 @@ class PipeReader {
   internal::ByteStream io_;
 };
 
-// The end that writes. Otherwise as PipeReader.
+// The end that writes. Otherwise as PipeReader; so are Threads, Lifetime, Cancellation, with write_all() in place of
+// read_exact().
 class PipeWriter {
  public:
   // As PipeReader::from_fd().

@@ -45,6 +45,7 @@ class Command {
   // program's name.
   explicit Command(std::string program, std::vector<std::string> arguments = {});
 
+  // After those there are.
   Command& add_argument(std::string argument);
   // The environment is that of this process, with these changes. A name has no '=' in it (SKUA_REQUIRE).
   Command& set_env(std::string name, std::string value);
@@ -76,6 +77,7 @@ class Command {
 // How a process has ended: with a code, or by a signal. A value.
 class ExitStatus {
  public:
+  // One of each kind, as wait() gives them.
   static ExitStatus exited(int code) noexcept { return ExitStatus(code, 0); }
   static ExitStatus killed(int signal) noexcept { return ExitStatus(0, signal); }
 
@@ -99,7 +101,7 @@ class ExitStatus {
   int signal_;
 };
 
-// What Process::output() gives.
+// What Process::output() gives. A value.
 class ProcessOutput {
  public:
   ProcessOutput(ExitStatus exit, std::string out, std::string err) noexcept
@@ -159,7 +161,7 @@ class Process {
   //   signal.
   // Threads: any.
   absl::Status send_signal(int number);
-  // send_signal(SIGKILL).
+  // As send_signal(SIGKILL).
   absl::Status kill();
 
   // This end of the pipes of streams that were set to Stdio::kPipe. They may be moved out.
@@ -169,6 +171,7 @@ class Process {
   PipeReader& stdout_pipe();
   PipeReader& stderr_pipe();
 
+  // Its number. Somebody else's, perhaps, once it was waited for.
   int pid() const noexcept { return pid_; }
 
   // For the library. A child that was not waited for.

@@ -18,6 +18,7 @@ namespace skua {
 // Threads: as a plain value.
 class SocketAddress {
  public:
+  // What kind of address it is.
   enum class Family : std::uint8_t {
     kNone,  // Of a socket that has no address: a Unix socket that was never bound.
     kV4,
@@ -60,12 +61,17 @@ class SocketAddress {
   static absl::StatusOr<SocketAddress> unix_abstract(std::string_view name);
 
   Family family() const noexcept { return family_; }
+  // IPv4 or IPv6.
   bool is_ip() const noexcept { return family_ == Family::kV4 || family_ == Family::kV6; }
   // Requires: is_ip().
   std::uint16_t port() const noexcept;
+  // The same with another port.
+  //
+  // Requires: is_ip().
   SocketAddress with_port(std::uint16_t port) const noexcept;
   // The path, or the abstract name. Empty if it is no Unix socket, or has no name.
   std::string_view unix_name() const noexcept;
+  // A Unix socket with a name, and no file.
   bool is_abstract() const noexcept;
 
   // As parse() reads it; "none" for Family::kNone, "unix:" for a Unix socket without a name.

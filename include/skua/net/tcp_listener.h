@@ -22,6 +22,7 @@
 
 namespace skua {
 
+// How a listener is made.
 struct TcpListenOptions {
   // Connections that the kernel keeps until they are accepted; it caps them at net.core.somaxconn.
   int backlog = 4096;

@@ -75,10 +75,12 @@ class TcpStream {
   // Errors: kAborted - the connection was reset. Else the errno of recv(2).
   // Requires, here and below: the stream is open (neither moved from nor closed). The buffer is not empty.
   Task<absl::StatusOr<std::size_t>> read(std::span<std::byte> buffer) { return io_.read(buffer); }
-  // The same, and leaves the bytes where they are, for the next read. It waits only if there are none.
+  // The same, and leaves the bytes where they are, for the next read. It waits only if there are none. Returns, Errors:
+  // as read().
   Task<absl::StatusOr<std::size_t>> peek(std::span<std::byte> buffer) { return io_.peek(buffer); }
   // Reads into several buffers, one after the other. Of those that are not empty, the first 16 are used.
   //
+  // Returns, Errors: as read().
   // Lifetime: the span of spans outlives the await, too.
   // Requires: not all buffers are empty.
   Task<absl::StatusOr<std::size_t>> readv(std::span<const std::span<std::byte>> buffers) {
@@ -100,6 +102,7 @@ class TcpStream {
   }
   // Writes from several buffers, one after the other. Of those that are not empty, the first 16 are used.
   //
+  // Returns, Errors: as write().
   // Lifetime: the span of spans outlives the await, too.
   // Requires: not all buffers are empty.
   Task<absl::StatusOr<std::size_t>> writev(std::span<const std::span<const std::byte>> buffers) {
@@ -159,6 +162,7 @@ class TcpReadHalf {
   TcpReadHalf(TcpReadHalf&&) noexcept = default;
   TcpReadHalf& operator=(TcpReadHalf&&) noexcept = default;
 
+  // As those of TcpStream.
   Task<absl::StatusOr<std::size_t>> read(std::span<std::byte> buffer) {
     return stream_->read(buffer);
   }
@@ -189,6 +193,7 @@ class TcpWriteHalf {
   TcpWriteHalf& operator=(TcpWriteHalf&& other) noexcept;
   ~TcpWriteHalf();
 
+  // As those of TcpStream.
   Task<absl::StatusOr<std::size_t>> write(std::span<const std::byte> data) {
     return stream_->write(data);
   }
@@ -196,7 +201,7 @@ class TcpWriteHalf {
     return stream_->writev(buffers);
   }
   Task<absl::Status> write_all(std::span<const std::byte> data) { return stream_->write_all(data); }
-  // Ends the direction now, and says whether that worked.
+  // Ends the direction now, and says whether that worked. Errors: as TcpStream::shutdown().
   absl::Status shutdown() { return stream_->shutdown(Shutdown::kWrite); }
   // What both halves are of.
   const TcpStream& stream() const noexcept { return *stream_; }

@@ -14,6 +14,7 @@
 
 namespace skua {
 
+// How a listener is made.
 struct UnixListenOptions {
   // Connections that the kernel keeps until they are accepted; it caps them at net.core.somaxconn.
   int backlog = 4096;
@@ -31,7 +32,7 @@ class UnixListener {
   // Requires: address.family() is kUnix; options.backlog > 0.
   static absl::StatusOr<UnixListener> bind(SocketAddress address, UnixListenOptions options = {});
 
-  // Waits for a connection, as TcpListener::accept() does.
+  // Waits for a connection. Errors, Cancellation, Lifetime, Requires: as TcpListener::accept().
   Task<absl::StatusOr<UnixStream>> accept();
 
   // Errors: the errno of getsockname(2).

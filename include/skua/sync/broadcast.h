@@ -4,8 +4,8 @@
 // values, and is told how many.
 //
 //   auto [tx, rx] = skua::broadcast<Event>(64);       // Keeps the last 64.
-//   auto other = tx.subscribe();                      // Gets what is sent from now on; a copy of rx gets what rx
-//   gets. tx.send(event);
+//   auto other = tx.subscribe();                      // Gets what is sent from now on; a copy of rx what rx gets.
+//   tx.send(event);
 //   while (auto event = co_await rx.recv()) {         // False: all senders are gone, and nothing is left.
 //     if (event.missed() > 0) ...
 //     use(*event);

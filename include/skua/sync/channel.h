@@ -64,6 +64,7 @@ class Sender {
   // matter.
   //
   // Returns: a TimedSendResult, on co_await: whether it was sent, and if not, why, and the value.
+  // Errors, Cancellation, Requires: as send(). Resolution: as sleep_for().
   template <typename Rep, typename Period>
   internal::TimedSendAwaiter<T> send_for(T value,
                                          std::chrono::duration<Rep, Period> duration) const {
@@ -154,6 +155,7 @@ class Receiver {
   // is up.
   //
   // Returns: a TimedRecvResult, on co_await: the value, or why there is none.
+  // Cancellation, Requires: as recv(). Resolution: as sleep_for().
   template <typename Rep, typename Period>
   internal::TimedRecvAwaiter<T> recv_for(std::chrono::duration<Rep, Period> duration) const {
     return internal::TimedRecvAwaiter<T>(

@@ -82,6 +82,7 @@ class [[nodiscard("co_await it; nothing is locked otherwise")]] RwLockWriteAwait
 // A share of the lock, for reading. Move-only. As MutexGuard.
 class [[nodiscard("it unlocks when it is dropped")]] RwLockReadGuard {
  public:
+  // Holds nothing.
   RwLockReadGuard() noexcept = default;
   // For the library.
   explicit RwLockReadGuard(RwLock* lock) noexcept : lock_(lock) {}
@@ -95,7 +96,9 @@ class [[nodiscard("it unlocks when it is dropped")]] RwLockReadGuard {
   }
   ~RwLockReadGuard() { unlock(); }
 
+  // Releases it before the end of the scope. Nothing happens if it holds nothing.
   void unlock() noexcept;
+  // False after a move or unlock().
   explicit operator bool() const noexcept { return lock_ != nullptr; }
 
  private:
@@ -105,6 +108,7 @@ class [[nodiscard("it unlocks when it is dropped")]] RwLockReadGuard {
 // The lock, for writing. Move-only. As MutexGuard.
 class [[nodiscard("it unlocks when it is dropped")]] RwLockWriteGuard {
  public:
+  // Holds nothing.
   RwLockWriteGuard() noexcept = default;
   // For the library.
   explicit RwLockWriteGuard(RwLock* lock) noexcept : lock_(lock) {}
@@ -119,7 +123,9 @@ class [[nodiscard("it unlocks when it is dropped")]] RwLockWriteGuard {
   }
   ~RwLockWriteGuard() { unlock(); }
 
+  // Releases it before the end of the scope. Nothing happens if it holds nothing.
   void unlock() noexcept;
+  // False after a move or unlock().
   explicit operator bool() const noexcept { return lock_ != nullptr; }
 
  private:

@@ -136,6 +136,7 @@ class [[nodiscard("the permit goes back when it is dropped")]] SemaphorePermit {
 // Lifetime: outlives its permits and the tasks that wait (SKUA_REQUIRE in the destructor).
 class Semaphore {
  public:
+  // The most permits that one can have.
   static constexpr std::size_t kPermitsMax = SIZE_MAX / 2;
 
   // Requires: permits <= kPermitsMax, here and after each add_permits().
