@@ -164,8 +164,8 @@ class Scheduler {
     }
     return next_by_level(self, budget_left);
   }
-  // For a tree of forks that has used up its budget. True if nothing else waits for the worker: it may go on, and a tick
-  // has been counted.
+  // For a tree of forks that has used up its budget. True if nothing else waits for the worker: it may go on, and a
+  // tick has been counted.
   [[nodiscard]] bool may_go_on(LocalQueues& self) noexcept;
   // A task from a peer, or from an injector once more. Searches, if the limit of searchers allows or the
   // worker was woken to. Whoever calls must end the search (end_search) or sleep.

@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "skua/internal/executor.h"
+#include "skua/runtime.h"
 #include "skua/spawn.h"
 #include "skua/sync/channel.h"
 #include "skua/sync/semaphore.h"
@@ -161,6 +162,29 @@ TEST_F(ReceiverClaimTest, WhoTakesWhatItHasReservedServesThoseWhoWait) {
   EXPECT_EQ(of_b, Values{2});
   b.abort();  // Should it wait.
   executor_.drain();
+}
+
+// A message may hold the end that receives it: it is moved into the channel under the channel's own lock.
+struct SelfAddressed {
+  std::optional<Receiver<SelfAddressed>> receiver;
+};
+
+TEST(ChannelCycleTest, ItsOwnReceiverIsSentThroughAChannelThatHasAClaim) {
+  Runtime runtime({.flavor = Flavor::kCurrentThread});
+  runtime.block_on([]() -> Task<> {
+    auto [tx, rx] = unbounded_channel<SelfAddressed>();
+    for (int i = 0; i < 5; ++i) EXPECT_TRUE(tx.try_send(SelfAddressed()));
+    EXPECT_TRUE((co_await rx.recv()).has_value());  // Claims the others: it is the only receiver.
+    std::optional<Receiver<SelfAddressed>> other(rx);
+    SelfAddressed message;
+    message.receiver.emplace(std::move(rx));  // Leaves the claim, for there are two.
+    Receiver<SelfAddressed> last(*other);
+    other.reset();
+    EXPECT_TRUE(tx.try_send(std::move(message)));
+    int count = 0;
+    while (last.try_recv().has_value()) ++count;
+    EXPECT_EQ(count, 5);
+  }());
 }
 
 }  // namespace

@@ -410,54 +410,6 @@ TEST_F(SelectTest, AnAbortAtAnyMomentLosesNoValueAndDoublesNone) {
 
 // --- On a runtime -----------------------------------------------------------------------------------
 
-// Another branch is decided, and the lock is free, just when the lock's branch is armed.
-class LateLock {
- public:
-  LateLock(internal::MutexAwaiter* lock, MutexGuard held, Sender<int> sender)
-      : lock_(lock), held_(std::move(held)), sender_(std::move(sender)) {}
-  LateLock(const LateLock&) = delete;
-  LateLock& operator=(const LateLock&) = delete;
-
-  bool select_take(internal::TaskHeader*) { return false; }
-  bool select_arm(internal::SelectBranch* branch) {
-    EXPECT_TRUE(sender_.try_send(7));
-    held_.unlock();
-    return lock_->select_arm(branch);
-  }
-  void select_disarm(internal::SelectBranch* branch) noexcept { lock_->select_disarm(branch); }
-  void give_back() noexcept { lock_->give_back(); }
-  MutexGuard await_resume() noexcept { return lock_->await_resume(); }
-
- private:
-  internal::MutexAwaiter* const lock_;
-  MutexGuard held_;
-  Sender<int> sender_;
-};
-
-TEST_F(SelectTest, ALockThatCameTooLateIsNotKeptByItsAwaiter) {
-  const auto play = [](int* received, int* locked) -> Task<> {
-    auto [tx, rx] = channel<int>(1);
-    Mutex mutex;
-    MutexGuard held = co_await mutex.lock();
-    internal::MutexAwaiter lock = mutex.lock();  // By name: it outlives the select.
-    LateLock late(&lock, std::move(held), tx);
-    const auto got = co_await select(rx.recv(), late);
-    if (got.index() == 0) {
-      ++*received;
-      EXPECT_EQ(std::get<0>(got), 7);
-      EXPECT_TRUE(mutex.try_lock().has_value());
-    } else {
-      ++*locked;
-      EXPECT_FALSE(mutex.try_lock().has_value());
-    }
-  };
-  int received = 0;
-  int locked = 0;
-  for (int i = 0; i < 64; ++i) run(play(&received, &locked));
-  EXPECT_GT(received, 0);  // By which of the branches is armed first.
-  EXPECT_GT(locked, 0);
-}
-
 class SelectOnRuntimeTest : public test::RuntimeTest {};
 
 TEST_P(SelectOnRuntimeTest, ASleepIsABranchAndLeavesNoTimerBehind) {

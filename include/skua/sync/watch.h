@@ -116,8 +116,8 @@ class WatchState {
   }
 
   Mutex mu_;  // Copies are made under it: they may take their time.
-  // Read, and but for new ends written, under mu_. Not so new ends: a value may hold one of its own, and is copied under
-  // mu_.
+  // Read, and but for new ends written, under mu_. Not so new ends: a value may hold one of its own, and is copied
+  // under mu_.
   std::atomic<std::size_t> senders_{1};
   std::atomic<std::size_t> receivers_{0};
   std::atomic<std::uint64_t> version_{0};
