@@ -51,6 +51,8 @@ CancelOutcome IoOp::cancel_op(Waiter* waiter) noexcept {
   auto* const op = static_cast<IoOp*>(waiter);
   // Relaxed: it was submitted before the task suspended, or never will be.
   if (op->phase_.load(std::memory_order_relaxed) == Phase::kIdle) return CancelOutcome::kUnlinked;
+  // Relaxed: the cancel publishes it. If close() was first, it is a result or the end of the task, as it comes.
+  op->aborted_.store(true, std::memory_order_relaxed);
   op->driver_->cancel(op);
   return CancelOutcome::kPending;
 }
@@ -61,6 +63,7 @@ namespace {
 
 struct Chosen {
   BackendChoice choice;
+  SocketChoice sockets;
   std::unique_ptr<Backend> backend;
 };
 
@@ -89,6 +92,8 @@ void report_fallback(const std::string& reason) noexcept {
 }
 
 absl::StatusOr<Chosen> choose(const DriverOptions& options, Poller& poller) {
+  absl::StatusOr<SocketEngine> sockets = demanded_engine(options.sockets);
+  if (!sockets.ok()) return sockets.status();
   BackendChoice choice{options.backend, "RuntimeOptions::io_backend"};
   if (choice.backend == IoBackend::kAuto) {
     if (const absl::Status status = read_environment(choice); !status.ok()) return status;
@@ -98,13 +103,16 @@ absl::StatusOr<Chosen> choose(const DriverOptions& options, Poller& poller) {
     if (ring.ok()) {
       if (choice.backend == IoBackend::kAuto) choice.reason = "io_uring works";
       choice.backend = IoBackend::kUring;
-      return Chosen{std::move(choice), std::make_unique<UringBackend>(*std::move(ring), poller)};
+      SocketChoice engine = choose_engine(options.sockets, *sockets, ring->get());
+      return Chosen{std::move(choice), std::move(engine),
+                    std::make_unique<UringBackend>(*std::move(ring), poller)};
     }
     if (choice.backend == IoBackend::kUring) return ring.status();
     choice = {IoBackend::kEpoll, std::string(ring.status().message())};
     report_fallback(choice.reason);
   }
-  return Chosen{std::move(choice), std::make_unique<PoolBackend>(poller)};
+  return Chosen{std::move(choice), choose_engine(options.sockets, *sockets, nullptr),
+                std::make_unique<PoolBackend>(poller)};
 }
 
 }  // namespace
@@ -129,13 +137,17 @@ absl::StatusOr<std::unique_ptr<Driver>> Driver::create(const DriverOptions& opti
   }
   if (options.wrap != nullptr) backend = options.wrap(std::move(backend));
   SystemCalls& calls = options.calls != nullptr ? *options.calls : SystemCalls::real();
-  return std::unique_ptr<Driver>(
-      new Driver(calls, std::move(chosen->choice), *poller, std::move(backend)));
+  return std::unique_ptr<Driver>(new Driver(
+      calls, std::move(chosen->choice), std::move(chosen->sockets), *poller, std::move(backend)));
 }
 
-Driver::Driver(SystemCalls& calls, BackendChoice choice, Poller* poller,
+Driver::Driver(SystemCalls& calls, BackendChoice choice, SocketChoice sockets, Poller* poller,
                std::unique_ptr<Backend> backend)
-    : choice_(std::move(choice)), poller_(poller), calls_(calls), backend_(std::move(backend)) {
+    : choice_(std::move(choice)),
+      sockets_(std::move(sockets)),
+      poller_(poller),
+      calls_(calls),
+      backend_(std::move(backend)) {
   backend_->attach(*this);
 }
 
@@ -195,6 +207,10 @@ bool Driver::may_go_again(const IoOp& op, std::int32_t result) const noexcept {
     case IORING_OP_READV:
     case IORING_OP_WRITE:  // Interrupted before the first byte: else it is a short write.
     case IORING_OP_WRITEV:
+    case IORING_OP_RECV:
+    case IORING_OP_RECVMSG:
+    case IORING_OP_SEND:
+    case IORING_OP_SENDMSG:
     case IORING_OP_STATX:
     case IORING_OP_FSYNC:
     case IORING_OP_FALLOCATE:
@@ -212,7 +228,8 @@ std::size_t Driver::finish(IoOp* op, IoOp::Phase before) noexcept {
   if (sleeping_until_.load(std::memory_order_relaxed) != kAwake) cancel_wait();
   in_flight_.fetch_sub(1, std::memory_order_release);
   TaskHeader* const task = op->task;
-  const bool cancelled = before != IoOp::Phase::kInFlight && ended_by_cancel(*op);
+  const bool cancelled = before != IoOp::Phase::kInFlight &&
+                         op->aborted_.load(std::memory_order_relaxed) && ended_by_cancel(*op);
   if (cancelled) {
     task->wake_cancelled();  // [OP-DONE] *op may be gone.
   } else {
@@ -258,11 +275,11 @@ std::size_t Driver::submit_again() noexcept {
   return woken;
 }
 
-std::size_t Driver::reap() noexcept {
+std::size_t Driver::reap(std::uint64_t limit) noexcept {
   std::size_t woken = 0;
   std::uint64_t seen = 0;
   Completion completion;
-  while (backend_->pop(completion)) {
+  while (seen < limit && backend_->pop(completion)) {
     const std::uint64_t data = completion.user_data;
     const std::int32_t result = completion.result;
     ++seen;
@@ -283,6 +300,7 @@ std::size_t Driver::reap() noexcept {
   // Written by the holder only; relaxed: a statistic.
   completions_.store(completions_.load(std::memory_order_relaxed) + seen,
                      std::memory_order_relaxed);
+  left_behind_ = seen == limit;
   batch_.flush();
   return woken;
 }
@@ -351,16 +369,23 @@ std::size_t Driver::drain_cancels() noexcept {
   return woken;
 }
 
+// As events: sockets complete by the hundreds, and what the ring of a worker has no room for is overtaken.
+std::uint64_t Driver::reap_limit(int events_max) const noexcept {
+  return sockets_.engine == SocketEngine::kCompletion ? static_cast<std::uint64_t>(events_max)
+                                                      : kNoLimit;
+}
+
 // --- Polling and sleeping -------------------------------------------------------------------------
 
 std::size_t Driver::poll(int events_max) noexcept {
   std::size_t woken = drain_cancels();
   woken += submit_again();
   flush();
-  woken += reap();
+  const std::uint64_t limit = reap_limit(events_max);
+  woken += reap(limit);
   if (events_max > 0 && poller_->registered() > 0) {
     woken += take_events(poller_->wait(0, events_max));
-    woken += reap();  // What the poller has made the backend complete.
+    if (!left_behind_) woken += reap(limit);  // What the poller has made the backend complete.
   }
   return woken + std::exchange(woken_while_pushing_, 0);
 }
@@ -378,11 +403,11 @@ std::size_t Driver::wait(std::int64_t now_ns) noexcept {
   // Refused (EAGAIN, EBUSY): the kernel wants its completions reaped, or memory; the caller's loop comes back.
   const bool submitted = backend_->pending() == 0 || backend_->submit() == 0;
   // After the announcement: whoever completes something from here on interrupts the wait.
-  woken += reap();
+  woken += reap(reap_limit(Poller::kEventsMax));
   woken += std::exchange(woken_while_pushing_, 0);
   std::int64_t timeout_ns = -1;
   const std::int64_t deadline_ns = sleeping_until_.load(std::memory_order_relaxed);
-  if (woken > 0 || !submitted) {
+  if (woken > 0 || !submitted || left_behind_) {
     timeout_ns = 0;
   } else if (deadline_ns != INT64_MAX) {
     timeout_ns = std::max<std::int64_t>(deadline_ns - now_ns, 0);
@@ -390,7 +415,8 @@ std::size_t Driver::wait(std::int64_t now_ns) noexcept {
   const int events = poller_->wait(timeout_ns, Poller::kEventsMax);
   cancel_wait();
   woken += take_events(events);
-  return woken + reap();
+  if (!left_behind_) woken += reap(reap_limit(Poller::kEventsMax));
+  return woken;
 }
 
 void Driver::wake() noexcept {

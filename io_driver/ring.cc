@@ -144,6 +144,7 @@ bool Ring::push(const IoRequest& request, std::uint64_t user_data) noexcept {
   io_uring_sqe* const sqe = &sq.sqes[tail & sq.ring_mask];
   std::memset(sqe, 0, sizeof(*sqe));
   sqe->opcode = request.opcode;
+  sqe->ioprio = request.priority;
   sqe->fd = request.fd;
   sqe->off = request.offset;
   sqe->addr = request.addr;

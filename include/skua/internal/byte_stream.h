@@ -55,6 +55,8 @@ class ByteStream {
   bool is_pipe() const noexcept {
     return kind_ == StreamKind::kPipe || kind_ == StreamKind::kPacketPipe;
   }
+  // Whether this is a socket of a runtime that uses sockets by completion. A worker.
+  bool completes() const noexcept;
   // One call: a count, or -errno.
   std::ptrdiff_t receive_once(std::span<std::byte> buffer, int flags) noexcept;
   std::ptrdiff_t send_once(std::span<const std::byte> data) noexcept;
