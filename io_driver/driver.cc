@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <utility>
 
 #include <liburing.h>
@@ -104,6 +105,9 @@ absl::StatusOr<Chosen> choose(const DriverOptions& options, Poller& poller) {
       if (choice.backend == IoBackend::kAuto) choice.reason = "io_uring works";
       choice.backend = IoBackend::kUring;
       SocketChoice engine = choose_engine(options.sockets, *sockets, ring->get());
+      if (options.zero_copy_min != 0 && engine.sends_without_copy) {
+        engine.zero_copy_min = options.zero_copy_min;
+      }
       return Chosen{std::move(choice), std::move(engine),
                     std::make_unique<UringBackend>(*std::move(ring), poller)};
     }
@@ -211,6 +215,7 @@ bool Driver::may_go_again(const IoOp& op, std::int32_t result) const noexcept {
     case IORING_OP_RECVMSG:
     case IORING_OP_SEND:
     case IORING_OP_SENDMSG:
+    case IORING_OP_SEND_ZC:
     case IORING_OP_STATX:
     case IORING_OP_FSYNC:
     case IORING_OP_FALLOCATE:
@@ -220,6 +225,13 @@ bool Driver::may_go_again(const IoOp& op, std::int32_t result) const noexcept {
     default:
       return false;
   }
+}
+
+// What `op` has sent without copying is the kernel's until the peer has taken it, for ever perhaps. Its task is to end, or
+// its socket: so the connection does, and with it what is queued.
+void Driver::reset_connection(const IoOp& op) noexcept {
+  const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
+  ::connect(op.request_.fd, &nobody, sizeof(nobody));
 }
 
 // The last completion of `op` is in. Returns the number of tasks woken.
@@ -238,7 +250,18 @@ std::size_t Driver::finish(IoOp* op, IoOp::Phase before) noexcept {
   return 1;
 }
 
-std::size_t Driver::op_completed(IoOp* op, std::int32_t result) noexcept {
+std::size_t Driver::op_completed(IoOp* op, std::int32_t result, std::uint32_t flags) noexcept {
+  if ((flags & kMoreToComeFlag) != 0) {
+    // The result; the kernel still has the buffer.
+    op->result_ = result;
+    op->awaits_notification_ = true;
+    if (op->phase_.load(std::memory_order_acquire) != IoOp::Phase::kInFlight) reset_connection(*op);
+    return 0;
+  }
+  if ((flags & kNotificationFlag) != 0) {
+    op->awaits_notification_ = false;
+    result = op->result_;
+  }
   const IoOp::Phase phase = op->phase_.load(std::memory_order_acquire);  // [OP-SUBMIT]
   if (--op->completions_due_ > 0) {
     // The answer to the cancel is still to come, with op's address in it.
@@ -268,7 +291,7 @@ std::size_t Driver::submit_again() noexcept {
       push(op->request_, reinterpret_cast<std::uint64_t>(op) | kOpTag, Caller::kHolder);
     } else {
       // Aborted meanwhile. Its cancel may be on its way, and must not be overtaken by what it is to cancel.
-      woken += op_completed(op, -ECANCELED);
+      woken += op_completed(op, -ECANCELED, 0);
     }
   }
   batch_.flush();
@@ -285,7 +308,7 @@ std::size_t Driver::reap(std::uint64_t limit) noexcept {
     ++seen;
     switch (data & kTagMask) {
       case kOpTag:
-        woken += op_completed(reinterpret_cast<IoOp*>(data), result);
+        woken += op_completed(reinterpret_cast<IoOp*>(data), result, completion.flags);
         break;
       case kCancelTag: {
         // Whether it was found or not (-ENOENT, -EALREADY) is told by the operation itself.
@@ -360,6 +383,7 @@ std::size_t Driver::drain_cancels() noexcept {
       const auto key = reinterpret_cast<std::uint64_t>(op);
       push(IoRequest(IORING_OP_ASYNC_CANCEL, -1, key | kOpTag, 0, 0, 0), key | kCancelTag,
            Caller::kHolder);
+      if (op->awaits_notification_) reset_connection(*op);
     } else {
       woken += finish(op, IoOp::Phase::kCancelQueued);
     }

@@ -53,6 +53,8 @@ struct DriverOptions {
   // kAuto: what the environment variable SKUA_IO says ("uring", "epoll"), else what works.
   IoBackend backend = IoBackend::kAuto;
   SocketEngine sockets = SocketEngine::kAuto;
+  // RuntimeOptions::zero_copy_min.
+  std::size_t zero_copy_min = 0;
   // For tests: other calls for the sources, and a layer over the backend.
   SystemCalls* calls = nullptr;
   std::function<std::unique_ptr<Backend>(std::unique_ptr<Backend>)> wrap = nullptr;
@@ -151,11 +153,12 @@ class Driver {
   std::uint64_t reap_limit(int events_max) const noexcept;
   std::size_t reap(std::uint64_t limit = kNoLimit) noexcept;
   std::size_t take_events(int count) noexcept;
-  std::size_t op_completed(IoOp* op, std::int32_t result) noexcept;
+  std::size_t op_completed(IoOp* op, std::int32_t result, std::uint32_t flags) noexcept;
   std::size_t finish(IoOp* op, IoOp::Phase before) noexcept;
   std::size_t drain_cancels() noexcept;
   std::size_t submit_again() noexcept;
   static bool ended_by_cancel(const IoOp& op) noexcept;
+  static void reset_connection(const IoOp& op) noexcept;
   bool may_go_again(const IoOp& op, std::int32_t result) const noexcept;
 
   // Constant after construction.

@@ -52,6 +52,7 @@ SocketChoice choose_engine(SocketEngine option, SocketEngine demanded, const Rin
   choice.engine = SocketEngine::kCompletion;
   // There is no probe for flags; this operation came with it.
   choice.polls_first = ring->knows(IORING_OP_SOCKET);
+  choice.sends_without_copy = ring->knows(IORING_OP_SEND_ZC);
   return choice;
 }
 

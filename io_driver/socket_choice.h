@@ -3,6 +3,8 @@
 // Which of the two socket engines runs, and why.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include <absl/status/statusor.h>
@@ -18,6 +20,9 @@ struct SocketChoice {
   std::string reason;
   // Whether the kernel can be told that a socket is empty, so that it waits before it tries (Linux 5.19).
   bool polls_first = false;
+  // Whether it can send without copying (Linux 6.0), and how many bytes it takes to do so.
+  bool sends_without_copy = false;
+  std::size_t zero_copy_min = SIZE_MAX;
 };
 
 // What `option` demands, or SKUA_SOCKETS if it leaves that open: kReadiness or kCompletion.

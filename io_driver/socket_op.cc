@@ -14,8 +14,8 @@
 namespace skua::internal {
 namespace {
 
-// [CLOSE]  Guards what close() does to operations in flight, and what those do that it has met. One for the process:
-//          it is taken only by who closes a socket that is in use.
+// Of [CLOSE]: guards what close() does to operations in flight, and what those do that it has met. One for the process:
+// it is taken only by who closes a socket that is in use.
 Mutex& close_lock() noexcept {
   static Mutex* const mu = new Mutex();
   return *mu;
@@ -50,6 +50,10 @@ bool completes_sockets() noexcept {
   return current_driver()->sockets().engine == SocketEngine::kCompletion;
 }
 
+bool sends_uncopied(std::size_t size) noexcept {
+  return size >= current_driver()->sockets().zero_copy_min;
+}
+
 IoRequest receive_request(const IoSource& source, std::span<std::byte> buffer, int flags) noexcept {
   return polling_first(
       transfer_request(IORING_OP_RECV, source, buffer.data(), buffer.size(), flags));
@@ -59,6 +63,12 @@ IoRequest send_request(const IoSource& source, std::span<const std::byte> data,
                        int flags) noexcept {
   return polling_first(
       transfer_request(IORING_OP_SEND, source, data.data(), data.size(), flags | MSG_NOSIGNAL));
+}
+
+IoRequest send_uncopied_request(const IoSource& source, std::span<const std::byte> data,
+                                int flags) noexcept {
+  return transfer_request(IORING_OP_SEND_ZC, source, data.data(), data.size(),
+                          flags | MSG_NOSIGNAL);
 }
 
 IoRequest receive_message_request(const IoSource& source, msghdr* message) noexcept {
@@ -79,7 +89,7 @@ IoRequest connect_request(const IoSource& source, const void* address, std::size
 
 void SocketAwaiter::submit() noexcept {
   auto& word = source_.load(std::memory_order_relaxed)->operation(direction_);
-  // Relaxed: other tasks of the source only look whether it is there; close() is ordered by whoever calls it.
+  // Relaxed: nothing is done with another task's operation.
   const std::uintptr_t before = word.load(std::memory_order_relaxed);
   const bool another_task_waits_for_the_same = before > IoSource::kDrained;
   SKUA_REQUIRE(!another_task_waits_for_the_same, direction_);

@@ -14,7 +14,10 @@
 //                                                 pointer      the SocketAwaiter of the operation
 //   task:    publish()   0, kDrained -> pointer, before it submits
 //            withdraw()  pointer -> 0, when it resumes or is destroyed; if close() was first, waits until that is through
-//   close(): pointer -> 0 under [CLOSE], asks for a cancel, leaves the descriptor to the operation
+//   close(): pointer -> 0 under a lock, asks for a cancel, leaves the descriptor to the operation
+//
+//   [CLOSE]  submit()'s store of the word (release) -> end_operations()'s exchange (acquire): the operation. It stays until
+//            the lock is free, since its withdraw() fails in its CAS then, and takes the lock.
 #pragma once
 
 #include <atomic>
@@ -36,9 +39,16 @@ namespace skua::internal {
 // Whether the runtime of this worker reads and writes sockets by completion. A worker.
 bool completes_sockets() noexcept;
 
+// Whether so many bytes are to be sent without copying. A worker.
+bool sends_uncopied(std::size_t size) noexcept;
+
 // The operations. `source` is a socket; what is pointed to outlives them.
 IoRequest receive_request(const IoSource& source, std::span<std::byte> buffer, int flags) noexcept;
 IoRequest send_request(const IoSource& source, std::span<const std::byte> data, int flags) noexcept;
+// The same without copying: it is complete when the kernel has done with `data`, which may be when the peer has it.
+// -EOPNOTSUPP, -ENOBUFS, -ENOMEM: it is to be sent the usual way.
+IoRequest send_uncopied_request(const IoSource& source, std::span<const std::byte> data,
+                                int flags) noexcept;
 IoRequest receive_message_request(const IoSource& source, msghdr* message) noexcept;
 IoRequest send_message_request(const IoSource& source, const msghdr* message) noexcept;
 // Its result is a descriptor, close-on-exec and non-blocking.
@@ -85,7 +95,7 @@ class [[nodiscard("co_await it; nothing is submitted otherwise")]] SocketAwaiter
   std::atomic<IoSource*> source_;
   const Direction direction_;
   bool published_ = false;
-  // Under [CLOSE], by close(), then withdraw(). Of two operations the last one closes the descriptor.
+  // Under the lock of [CLOSE], by close(), then withdraw(). Of two operations the last one closes the descriptor.
   int fd_to_close_ = -1;
   SocketAwaiter* other_ = nullptr;
 };

@@ -21,6 +21,14 @@ bool is_error(std::ptrdiff_t result) noexcept {
   return result < 0 && result != -EAGAIN && result != -EINTR;
 }
 
+// Below this, to pin pages costs more than to copy them, whatever the network card can do.
+constexpr std::size_t kUncopiedMin = 16 << 10;
+
+// The socket cannot be sent to without copying, or not now.
+bool must_copy(std::ptrdiff_t result) noexcept {
+  return result == -EOPNOTSUPP || result == -ENOBUFS || result == -ENOMEM;
+}
+
 std::ptrdiff_t result_of(ssize_t count) noexcept { return count >= 0 ? count : -errno; }
 
 }  // namespace
@@ -31,6 +39,17 @@ void ByteStream::require_open() const noexcept {
 }
 
 bool ByteStream::completes() const noexcept { return !is_pipe() && completes_sockets(); }
+
+bool ByteStream::sends_uncopied(std::size_t size) const noexcept {
+  // The first two are for all that are not concerned.
+  return size >= kUncopiedMin && kind_ == StreamKind::kTcp && internal::sends_uncopied(size);
+}
+
+IoRequest ByteStream::request_to_send(std::span<const std::byte> data, int flags,
+                                      bool uncopied) noexcept {
+  return uncopied ? send_uncopied_request(source_, data, flags)
+                  : send_request(source_, data, flags);
+}
 
 std::ptrdiff_t ByteStream::receive_once(std::span<std::byte> buffer, int flags) noexcept {
   SystemCalls& calls = current_driver()->calls();
@@ -178,12 +197,18 @@ Task<absl::StatusOr<std::size_t>> ByteStream::write(std::span<const std::byte> d
 }
 
 Task<absl::StatusOr<std::size_t>> ByteStream::send(std::span<const std::byte> data) {
+  bool uncopied = sends_uncopied(data.size());
   for (;;) {
     const Readiness seen = source_.readiness(Direction::kWrite);
     std::ptrdiff_t result = -EAGAIN;
-    if (seen.ready()) result = send_once(data);
+    if (seen.ready() && !uncopied) result = send_once(data);
     if (result == -EAGAIN && completes()) {
-      result = co_await SocketAwaiter(&source_, Direction::kWrite, send_request(source_, data, 0));
+      result =
+          co_await SocketAwaiter(&source_, Direction::kWrite, request_to_send(data, 0, uncopied));
+    }
+    if (uncopied && must_copy(result)) {
+      uncopied = false;
+      continue;
     }
     if (result >= 0) {
       const auto count = static_cast<std::size_t>(result);
@@ -253,16 +278,21 @@ Task<absl::Status> ByteStream::write_all(std::span<const std::byte> data) {
 }
 
 Task<absl::Status> ByteStream::send_all(std::span<const std::byte> data) {
+  bool uncopied = sends_uncopied(data.size());
   std::size_t done = 0;
   while (done < data.size()) {
     const Readiness seen = source_.readiness(Direction::kWrite);
     const std::span<const std::byte> rest = data.subspan(done);
     std::ptrdiff_t result = -EAGAIN;
-    if (seen.ready()) result = send_once(rest);
+    if (seen.ready() && !uncopied) result = send_once(rest);
     if (result == -EAGAIN && completes()) {
       // The kernel goes on until all of it is taken.
       result = co_await SocketAwaiter(&source_, Direction::kWrite,
-                                      send_request(source_, rest, MSG_WAITALL));
+                                      request_to_send(rest, MSG_WAITALL, uncopied));
+    }
+    if (uncopied && must_copy(result)) {
+      uncopied = false;
+      continue;
     }
     if (result >= 0) {
       const auto count = static_cast<std::size_t>(result);

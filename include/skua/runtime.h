@@ -7,6 +7,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -100,6 +101,12 @@ struct RuntimeOptions {
   // How sockets are read and written. kAuto: what the environment variable SKUA_SOCKETS says (readiness or completion);
   // without it by readiness. The metrics say which one runs and why.
   SocketEngine socket_engine = SocketEngine::kAuto;
+  // With SocketEngine::kCompletion: write() and write_all() of a TcpStream send at least so many bytes (16 KiB or more)
+  // without copying them, if the kernel can (Linux 6.0), and end when it has done with the buffer, which may be when the
+  // peer has acknowledged it. One that is aborted, or whose stream is closed, before that resets the connection: else it
+  // could not end before the peer has read. 0: they copy. Over the loopback device the kernel copies all the same, and it costs
+  // several times as much; measure it on your own network.
+  std::size_t zero_copy_min = 0;
   // What keeps the driver attended when the worker that slept in it has found work, on which it may be stuck.
   DriverHandover driver_handover = DriverHandover::kWatch;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Sockets by completion: aborts, ends and closes with operations in flight, faults below the driver, and the choice of
-// the engine. What sockets do is tested on both engines by tests/net.
+// Sockets by completion: aborts, ends and closes with operations in flight, faults below the driver, sending without
+// copying. What sockets do is tested on both engines by tests/net.
 #include "io_driver/socket_op.h"
 
 #include <algorithm>
@@ -35,105 +35,29 @@
 #include "skua/spawn.h"
 #include "skua/status.h"
 #include "skua/time.h"
-#include "tests/support/driver_fixture.h"
-#include "tests/support/faulty_backend.h"
-#include "tests/support/faulty_calls.h"
-#include "tests/support/leak_check.h"
+#include "tests/support/socket_fixture.h"
 
 namespace skua {
 namespace {
 
 using namespace std::chrono_literals;
 using internal::IoRequest;
+using test::befall;
+using test::befall_next;
 using test::Call;
+using test::connect_pair;
+using test::Connection;
+using test::exchange;
+using test::pattern;
+using test::read_byte;
+using test::receives_pattern;
+using test::sends_pattern;
+using test::SocketOpTest;
+using test::write_byte;
 using Fault = test::FaultPlan::Fault;
-
-// As in backend_test.cc.
-enum Opcode : std::uint8_t {
-  kSendMessage = 9,
-  kReceiveMessage = 10,
-  kAccept = 13,
-  kConnect = 16,
-  kSend = 26,
-  kReceive = 27
-};
-
-// The number of workers.
-class SocketOpTest : public testing::TestWithParam<int> {
- protected:
-  void SetUp() override {
-    internal::DriverOptions options;
-    options.backend = IoBackend::kUring;
-    options.sockets = SocketEngine::kCompletion;
-    options.calls = &calls_;
-    options.wrap = [this](std::unique_ptr<internal::Backend> inner) {
-      return std::make_unique<test::FaultyBackend>(std::move(inner), plan_);
-    };
-    runtime_ = std::make_unique<test::DriverRuntime>(GetParam(), std::move(options));
-  }
-  void TearDown() override {
-    runtime_.reset();
-    EXPECT_EQ(leaks_.report(), "");
-  }
-
-  const test::LeakCheck leaks_;
-  // A call that would block is followed by an operation.
-  test::FaultyCalls calls_;
-  const std::shared_ptr<test::FaultPlan> plan_ = std::make_shared<test::FaultPlan>(20'26);
-  std::unique_ptr<test::DriverRuntime> runtime_;
-};
+using enum test::SocketOpcode;
 
 INSTANTIATE_TEST_SUITE_P(Workers, SocketOpTest, testing::Values(1, 2, 4));
-
-// Befalls requests with `opcode`.
-void befall(test::FaultPlan& plan, Opcode opcode, Fault fault) {
-  plan.set_choice([opcode, fault](const IoRequest& request, std::mt19937&) {
-    return request.opcode == opcode ? fault : Fault{};
-  });
-}
-
-// Befalls the next of them, one after the other, with these errors. Returns how many are still to come.
-std::shared_ptr<std::atomic<std::size_t>> befall_next(test::FaultPlan& plan, Opcode opcode,
-                                                      std::vector<int> errors) {
-  auto left = std::make_shared<std::atomic<std::size_t>>(errors.size());
-  plan.set_choice([opcode, errors, left](const IoRequest& request, std::mt19937&) {
-    if (request.opcode != opcode || left->load() == 0) return Fault{};
-    return Fault{.result = -errors[errors.size() - left->fetch_sub(1)]};
-  });
-  return left;
-}
-
-struct Connection {
-  Connection(TcpStream c, TcpStream s) noexcept : client(std::move(c)), server(std::move(s)) {}
-  TcpStream client;
-  TcpStream server;
-};
-
-Task<Connection> connect_pair() {
-  absl::StatusOr<TcpListener> listener = TcpListener::bind(SocketAddress::loopback_v4(0));
-  if (!listener.ok()) std::abort();
-  absl::StatusOr<TcpStream> client = co_await TcpStream::connect(*listener->local_address());
-  absl::StatusOr<TcpStream> server = co_await listener->accept();
-  if (!client.ok() || !server.ok()) std::abort();
-  Connection both(*std::move(client), *std::move(server));
-  co_return std::move(both);
-}
-
-// 'a' to 'z', 0: the end, or -errno.
-template <typename Stream>
-Task<int> read_byte(Stream* stream) {
-  std::array<std::byte, 1> byte{};
-  const absl::StatusOr<std::size_t> count = co_await stream->read(byte);
-  if (!count.ok()) co_return -errno_of(count.status());
-  co_return *count == 0 ? 0 : static_cast<int>(byte[0]);
-}
-
-template <typename Stream>
-Task<> write_byte(Stream* stream, char byte) {
-  const std::array<std::byte, 1> data{static_cast<std::byte>(byte)};
-  const absl::Status written = co_await stream->write_all(data);
-  EXPECT_TRUE(written.ok()) << written;
-}
 
 // Yields until so many operations are in flight.
 Task<> until_in_flight(std::int64_t count) {
@@ -248,58 +172,6 @@ TEST_P(SocketOpTest, ASocketThatTheKernelDoesNotWaitForIsWaitedForByReadiness) {
     EXPECT_TRUE(server.ok()) << server.status();
   };
   runtime_->block_on(main(plan_.get()));
-}
-
-std::byte pattern(std::size_t i) { return static_cast<std::byte>(i * 31 + i / 251); }
-
-Task<bool> sends_pattern(TcpStream* stream, std::size_t size) {
-  std::vector<std::byte> data(size);
-  for (std::size_t i = 0; i < size; ++i) data[i] = pattern(i);
-  const absl::Status status = co_await stream->write_all(data);
-  co_return status.ok();
-}
-
-// By calls of every kind.
-Task<bool> receives_pattern(TcpStream* stream, std::size_t size) {
-  std::vector<std::byte> data(size);
-  bool good = true;
-  std::size_t done = 0;
-  for (int turn = 0; good && done < size; ++turn) {
-    const std::span<std::byte> rest = std::span(data).subspan(done);
-    if (turn % 3 == 0 && rest.size() > 100) {
-      const absl::Status status = co_await stream->read_exact(rest.first(100));
-      good = status.ok();
-      done += 100;
-    } else if (turn % 3 == 1) {
-      const std::array<std::span<std::byte>, 2> two{rest.first(rest.size() / 2),
-                                                    rest.subspan(rest.size() / 2)};
-      const absl::StatusOr<std::size_t> count = co_await stream->readv(two);
-      good = count.ok() && *count > 0;
-      done += count.value_or(0);
-    } else {
-      const absl::StatusOr<std::size_t> count = co_await stream->read(rest);
-      good = count.ok() && *count > 0;
-      done += count.value_or(0);
-    }
-  }
-  for (std::size_t i = 0; good && i < size; ++i) good = data[i] == pattern(i);
-  co_return good;
-}
-
-// Both ways at once.
-Task<bool> exchange(std::size_t size) {
-  Connection both = co_await connect_pair();
-  std::vector<JoinHandle<bool>> handles;
-  handles.push_back(spawn(sends_pattern(&both.client, size)));
-  handles.push_back(spawn(receives_pattern(&both.client, size)));
-  handles.push_back(spawn(sends_pattern(&both.server, size)));
-  handles.push_back(spawn(receives_pattern(&both.server, size)));
-  bool good = true;
-  for (JoinHandle<bool>& handle : handles) {
-    const bool one = co_await std::move(handle);
-    good = good && one;
-  }
-  co_return good;
 }
 
 TEST_P(SocketOpTest, ShortTransfersLoseNothing) {
@@ -613,70 +485,82 @@ TEST(SocketOpDeathTest, ASecondReaderIsACallersBug) {
   EXPECT_DEATH(die(), "requirement.*another_task_waits_for_the_same");
 }
 
-// --- The choice -------------------------------------------------------------------------------------
+// --- Without copying --------------------------------------------------------------------------------
 
-// Bytes go both ways by whatever engine the runtime has, whatever has used the sockets before.
-Task<> talk(std::pair<UnixStream, UnixStream>* pair) {
-  for (int round = 0; round < 3; ++round) {
-    JoinHandle<int> reader = spawn(read_byte(&pair->first));
-    co_await sleep_for(1ms);
-    co_await write_byte(&pair->second, 'e');
-    EXPECT_EQ(co_await std::move(reader), 'e');
-  }
+class ZeroCopyTest : public SocketOpTest {
+ protected:
+  std::size_t zero_copy_min() const override { return 16 << 10; }
+};
+
+INSTANTIATE_TEST_SUITE_P(Workers, ZeroCopyTest, testing::Values(1, 2, 4));
+
+// Gives the notifications, whoever has to look for them.
+void release_notifications(test::FaultPlan* plan) {
+  plan->hold_notifications(false);
+  internal::current_driver()->wake();
 }
 
-TEST(SocketEngineTest, ASocketIsUsedByRuntimesOfBothEngines) {
-  auto pair = UnixStream::pair();
-  Runtime ready({.worker_threads = 2, .socket_engine = SocketEngine::kReadiness});
-  Runtime complete({.worker_threads = 2, .socket_engine = SocketEngine::kCompletion});
-  for (int round = 0; round < 3; ++round) {
-    complete.block_on(talk(&*pair));
-    ready.block_on(talk(&*pair));
-  }
+// The peer has all of it, and the kernel says so; but the buffer is not given back before the notification.
+TEST_P(ZeroCopyTest, AWriteEndsWithItsNotification) {
+  const auto main = [](test::FaultPlan* plan) -> Task<> {
+    Connection both = co_await connect_pair();
+    for (const bool aborts : {false, true}) {
+      plan->hold_notifications(true);
+      const int before = plan->notifications_held.load();
+      JoinHandle<bool> writer = spawn(sends_pattern(&both.client, 100'000));
+      const bool received = co_await receives_pattern(&both.server, 100'000);
+      EXPECT_TRUE(received);
+      while (plan->notifications_held.load() == before) co_await yield_now();
+      if (aborts) writer.abort();
+      for (int turn = 0; turn < 200; ++turn) co_await yield_now();
+      EXPECT_FALSE(writer.is_finished());
+      EXPECT_EQ(internal::current_driver()->in_flight(), 1);
+      release_notifications(plan);
+      JoinResult<bool> written = co_await std::move(writer).result();
+      // All was sent before the abort: the result stands.
+      EXPECT_TRUE(!written.cancelled() && written.value());
+    }
+  };
+  runtime_->block_on(main(plan_.get()));
 }
 
-SocketEngine engine_of(RuntimeOptions options) {
-  options.worker_threads = 1;
-  Runtime runtime(options);
-  auto pair = UnixStream::pair();
-  runtime.block_on(talk(&*pair));
-  EXPECT_NE(runtime.metrics().socket_engine_reason, "");
-  return runtime.metrics().socket_engine;
+TEST_P(ZeroCopyTest, ItsErrorsAreReportedAndItsLimitsAreNone) {
+  const auto main = [](test::FaultPlan* plan) -> Task<> {
+    Connection both = co_await connect_pair();
+    const std::vector<std::byte> data(64 << 10);
+    for (const int error : {ECONNRESET, ETIMEDOUT}) {
+      befall(*plan, kSendUncopied, {.result = -error});
+      const absl::StatusOr<std::size_t> count = co_await both.client.write(data);
+      EXPECT_EQ(errno_of(count.status()), error);
+      const absl::Status status = co_await both.client.write_all(data);
+      EXPECT_EQ(errno_of(status), error);
+    }
+    for (const int limit : {ENOBUFS, ENOMEM, EOPNOTSUPP}) {
+      befall(*plan, kSendUncopied, {.result = -limit});
+      JoinHandle<bool> writer = spawn(sends_pattern(&both.client, 100'000));
+      const bool received = co_await receives_pattern(&both.server, 100'000);
+      const bool written = co_await std::move(writer);
+      EXPECT_TRUE(written && received);
+    }
+  };
+  runtime_->block_on(main(plan_.get()));
 }
 
-TEST(SocketEngineTest, TheEnvironmentChoosesUnlessTheProgramDoes) {
-  constexpr auto kUring = IoBackend::kUring;
-  const char* const value = std::getenv("SKUA_SOCKETS");
-  const std::optional<std::string> before =
-      value != nullptr ? std::optional<std::string>(value) : std::nullopt;
-  ::unsetenv("SKUA_SOCKETS");
-  EXPECT_EQ(engine_of({.io_backend = kUring}), SocketEngine::kReadiness);
-  ::setenv("SKUA_SOCKETS", "completion", 1);
-  EXPECT_EQ(engine_of({.io_backend = kUring}), SocketEngine::kCompletion);
-  EXPECT_EQ(engine_of({.io_backend = kUring, .socket_engine = SocketEngine::kReadiness}),
-            SocketEngine::kReadiness);
-  ::setenv("SKUA_SOCKETS", "readiness", 1);
-  EXPECT_EQ(engine_of({.io_backend = kUring}), SocketEngine::kReadiness);
-  EXPECT_EQ(engine_of({.io_backend = kUring, .socket_engine = SocketEngine::kCompletion}),
-            SocketEngine::kCompletion);
-  ::setenv("SKUA_SOCKETS", "poll", 1);
-  const auto refused = Runtime::create({.worker_threads = 1});
-  EXPECT_TRUE(absl::IsInvalidArgument(refused.status())) << refused.status();
-  if (before.has_value()) {
-    ::setenv("SKUA_SOCKETS", before->c_str(), 1);
-  } else {
-    ::unsetenv("SKUA_SOCKETS");
-  }
-}
-
-TEST(SocketEngineTest, OnEpollReadinessRunsAndSaysWhy) {
-  Runtime runtime({.worker_threads = 1,
-                   .io_backend = IoBackend::kEpoll,
-                   .socket_engine = SocketEngine::kCompletion});
-  auto pair = UnixStream::pair();
-  runtime.block_on(talk(&*pair));
-  EXPECT_EQ(runtime.metrics().socket_engine, SocketEngine::kReadiness);
-  EXPECT_NE(runtime.metrics().socket_engine_reason.find("needs io_uring"), std::string::npos);
+TEST_P(ZeroCopyTest, DelaysAndAbortsLoseNothing) {
+  plan_->set_refusals(0.2);
+  plan_->set_delays(0.3);
+  EXPECT_TRUE(runtime_->block_on(exchange(300'000)));
+  const auto main = []() -> Task<> {
+    for (int moment = 0; moment < 20; ++moment) {
+      JoinHandle<void> task = spawn(in_vain(moment % 2 == 0 ? 4 : 5));
+      for (int turn = 0; turn < moment; ++turn) co_await yield_now();
+      task.abort();
+      const JoinResult<void> ended = co_await std::move(task).result();
+      EXPECT_TRUE(ended.cancelled());
+      EXPECT_EQ(internal::current_driver()->in_flight(), 0);
+    }
+  };
+  runtime_->block_on(main());
 }
 
 }  // namespace

@@ -83,6 +83,8 @@ class IoOp : public Waiter {
   // The holder of the driver.
   std::int32_t result_ = 0;
   std::uint8_t completions_due_ = 0;
+  bool awaits_notification_ =
+      false;  // A send without copying: its result is there, its buffer is not.
   // The backend's: its submitter, then the holder of the driver.
   std::atomic<std::uint64_t> backend_word_{0};
   // Whoever has moved phase_ to kCancelQueued, then the holder of the driver.
