@@ -227,8 +227,8 @@ bool Driver::may_go_again(const IoOp& op, std::int32_t result) const noexcept {
   }
 }
 
-// What `op` has sent without copying is the kernel's until the peer has taken it, for ever perhaps. Its task is to end, or
-// its socket: so the connection does, and with it what is queued.
+// What `op` has sent without copying is the kernel's until the peer has taken it, for ever perhaps. Its task is to end,
+// or its socket: so the connection does, and with it what is queued.
 void Driver::reset_connection(const IoOp& op) noexcept {
   const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
   ::connect(op.request_.fd, &nobody, sizeof(nobody));

@@ -96,6 +96,12 @@ void SocketAwaiter::submit() noexcept {
   word.store(reinterpret_cast<std::uintptr_t>(this), std::memory_order_release);  // [CLOSE]
   published_ = true;
   submit_op(&op_);
+  // Sequentially consistent, with end(): a cancel that overtakes its operation on the way to the kernel would be lost.
+  // Either end() sees that it is on its way, or this sees that end() was here; if both do, the second cancel is none.
+  submitted_.store(true, std::memory_order_seq_cst);
+  if (SKUA_UNLIKELY(source_.load(std::memory_order_seq_cst) == nullptr)) {
+    op_.driver_->cancel(&op_);
+  }
 }
 
 void SocketAwaiter::withdraw() noexcept {
@@ -120,10 +126,8 @@ void SocketAwaiter::withdraw() noexcept {
 void SocketAwaiter::end(int fd_to_close, SocketAwaiter* other) noexcept {
   fd_to_close_ = fd_to_close;
   other_ = other;
-  source_.store(nullptr, std::memory_order_release);
-  // Its task is on its way to submit it: no other thread may close the source then.
-  if (op_.phase_.load(std::memory_order_acquire) == IoOp::Phase::kIdle) return;  // [OP-SUBMIT]
-  op_.driver_->cancel(&op_);
+  source_.store(nullptr, std::memory_order_seq_cst);
+  if (submitted_.load(std::memory_order_seq_cst)) op_.driver_->cancel(&op_);  // See submit().
 }
 
 bool IoSource::end_operations(int fd_to_close) noexcept {

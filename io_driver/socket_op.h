@@ -13,11 +13,11 @@
 //   word of a direction (IoSource::operations_):  0, kDrained  no operation
 //                                                 pointer      the SocketAwaiter of the operation
 //   task:    publish()   0, kDrained -> pointer, before it submits
-//            withdraw()  pointer -> 0, when it resumes or is destroyed; if close() was first, waits until that is through
+//            withdraw()  pointer -> 0, when it resumes or is destroyed; if close() was first, waits until it is through
 //   close(): pointer -> 0 under a lock, asks for a cancel, leaves the descriptor to the operation
 //
-//   [CLOSE]  submit()'s store of the word (release) -> end_operations()'s exchange (acquire): the operation. It stays until
-//            the lock is free, since its withdraw() fails in its CAS then, and takes the lock.
+//   [CLOSE]  submit()'s store of the word (release) -> end_operations()'s exchange (acquire): the operation. It stays
+//            until the lock is free, since its withdraw() fails in its CAS then, and takes the lock.
 #pragma once
 
 #include <atomic>
@@ -55,8 +55,8 @@ IoRequest send_message_request(const IoSource& source, const msghdr* message) no
 IoRequest accept_request(const IoSource& source) noexcept;
 IoRequest connect_request(const IoSource& source, const void* address, std::size_t size) noexcept;
 
-// Gives the kernel's result. -ECANCELED: the source was closed. -EAGAIN: the kernel does not wait for this socket, which
-// is non-blocking (some did so before Linux 6.0); the source is to be waited for.
+// Gives the kernel's result. -ECANCELED: the source was closed. -EAGAIN: the kernel does not wait for this socket,
+// which is non-blocking (older ones did not always); the source is to be waited for.
 //
 // Cancellation: as IoOp.
 class [[nodiscard("co_await it; nothing is submitted otherwise")]] SocketAwaiter {
@@ -95,6 +95,7 @@ class [[nodiscard("co_await it; nothing is submitted otherwise")]] SocketAwaiter
   std::atomic<IoSource*> source_;
   const Direction direction_;
   bool published_ = false;
+  std::atomic<bool> submitted_{false};
   // Under the lock of [CLOSE], by close(), then withdraw(). Of two operations the last one closes the descriptor.
   int fd_to_close_ = -1;
   SocketAwaiter* other_ = nullptr;

@@ -29,7 +29,7 @@
 
 namespace skua::test {
 
-// The numbers of io_uring, whose header stays in io_driver/. A wrong one would be met by no request, and the tests fail.
+// The numbers of io_uring, whose header stays in io_driver/. A wrong one is met by no request, and the tests fail.
 enum SocketOpcode : std::uint8_t {
   kSendMessage = 9,
   kReceiveMessage = 10,

@@ -109,8 +109,8 @@ class [[nodiscard("co_await it")]] BudgetAwaiter final : public Waiter {
   static CancelOutcome never_cancelled(Waiter*) noexcept { return CancelOutcome::kPending; }
 };
 
-// Owns a descriptor, which must be non-blocking. Moves while nothing waits on it. Sockets may also be used by operations
-// of the ring (io_driver/socket_op.h), and then never wait for readiness.
+// Owns a descriptor, which must be non-blocking. Moves while nothing waits on it. Sockets may also be used by
+// operations of the ring (io_driver/socket_op.h), and then never wait for readiness.
 //
 // It is registered with the driver of the task that waits first, once, for both directions, edge-triggered, and stays
 // so until it is closed. A source that never has to wait is never registered, and may be made outside a runtime.
