@@ -19,7 +19,13 @@ class Driver;
 struct Completion {
   std::uint64_t user_data = 0;
   std::int32_t result = 0;
+  std::uint32_t flags = 0;
 };
+
+// Flags of a completion, io_uring's numbers. A send without copying completes twice: with its result, and when the
+// kernel has done with the buffer.
+inline constexpr std::uint32_t kMoreToComeFlag = 1 << 1;
+inline constexpr std::uint32_t kNotificationFlag = 1 << 3;
 
 // What user_data means: tags in its low bits; operations are aligned to 8.
 inline constexpr std::uint64_t kOpTag = 0;      // IoOp*.

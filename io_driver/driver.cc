@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <utility>
 
 #include <liburing.h>
@@ -52,6 +53,8 @@ CancelOutcome IoOp::cancel_op(Waiter* waiter) noexcept {
   auto* const op = static_cast<IoOp*>(waiter);
   // Relaxed: it was submitted before the task suspended, or never will be.
   if (op->phase_.load(std::memory_order_relaxed) == Phase::kIdle) return CancelOutcome::kUnlinked;
+  // Relaxed: the cancel publishes it. If close() was first, it is a result or the end of the task, as it comes.
+  op->aborted_.store(true, std::memory_order_relaxed);
   op->driver_->cancel(op);
   return CancelOutcome::kPending;
 }
@@ -62,6 +65,7 @@ namespace {
 
 struct Chosen {
   BackendChoice choice;
+  SocketChoice sockets;
   std::unique_ptr<Backend> backend;
 };
 
@@ -90,6 +94,8 @@ void report_fallback(const std::string& reason) noexcept {
 }
 
 absl::StatusOr<Chosen> choose(const DriverOptions& options, Poller& poller) {
+  absl::StatusOr<SocketEngine> sockets = demanded_engine(options.sockets);
+  if (!sockets.ok()) return sockets.status();
   BackendChoice choice{options.backend, "RuntimeOptions::io_backend"};
   if (choice.backend == IoBackend::kAuto) {
     if (const absl::Status status = read_environment(choice); !status.ok()) return status;
@@ -99,13 +105,19 @@ absl::StatusOr<Chosen> choose(const DriverOptions& options, Poller& poller) {
     if (ring.ok()) {
       if (choice.backend == IoBackend::kAuto) choice.reason = "io_uring works";
       choice.backend = IoBackend::kUring;
-      return Chosen{std::move(choice), std::make_unique<UringBackend>(*std::move(ring), poller)};
+      SocketChoice engine = choose_engine(options.sockets, *sockets, ring->get());
+      if (options.zero_copy_min != 0 && engine.sends_without_copy) {
+        engine.zero_copy_min = options.zero_copy_min;
+      }
+      return Chosen{std::move(choice), std::move(engine),
+                    std::make_unique<UringBackend>(*std::move(ring), poller)};
     }
     if (choice.backend == IoBackend::kUring) return ring.status();
     choice = {IoBackend::kEpoll, std::string(ring.status().message())};
     report_fallback(choice.reason);
   }
-  return Chosen{std::move(choice), std::make_unique<PoolBackend>(poller)};
+  return Chosen{std::move(choice), choose_engine(options.sockets, *sockets, nullptr),
+                std::make_unique<PoolBackend>(poller)};
 }
 
 }  // namespace
@@ -130,13 +142,17 @@ absl::StatusOr<std::unique_ptr<Driver>> Driver::create(const DriverOptions& opti
   }
   if (options.wrap != nullptr) backend = options.wrap(std::move(backend));
   SystemCalls& calls = options.calls != nullptr ? *options.calls : SystemCalls::real();
-  return std::unique_ptr<Driver>(
-      new Driver(calls, std::move(chosen->choice), *poller, std::move(backend)));
+  return std::unique_ptr<Driver>(new Driver(
+      calls, std::move(chosen->choice), std::move(chosen->sockets), *poller, std::move(backend)));
 }
 
-Driver::Driver(SystemCalls& calls, BackendChoice choice, Poller* poller,
+Driver::Driver(SystemCalls& calls, BackendChoice choice, SocketChoice sockets, Poller* poller,
                std::unique_ptr<Backend> backend)
-    : choice_(std::move(choice)), poller_(poller), calls_(calls), backend_(std::move(backend)) {
+    : choice_(std::move(choice)),
+      sockets_(std::move(sockets)),
+      poller_(poller),
+      calls_(calls),
+      backend_(std::move(backend)) {
   backend_->attach(*this);
 }
 
@@ -197,6 +213,11 @@ bool Driver::may_go_again(const IoOp& op, std::int32_t result) const noexcept {
     case IORING_OP_READV:
     case IORING_OP_WRITE:  // Interrupted before the first byte: else it is a short write.
     case IORING_OP_WRITEV:
+    case IORING_OP_RECV:
+    case IORING_OP_RECVMSG:
+    case IORING_OP_SEND:
+    case IORING_OP_SENDMSG:
+    case IORING_OP_SEND_ZC:
     case IORING_OP_STATX:
     case IORING_OP_FSYNC:
     case IORING_OP_FALLOCATE:
@@ -208,13 +229,21 @@ bool Driver::may_go_again(const IoOp& op, std::int32_t result) const noexcept {
   }
 }
 
+// What `op` has sent without copying is the kernel's until the peer has taken it, for ever perhaps. Its task is to end,
+// or its socket: so the connection does, and with it what is queued.
+void Driver::reset_connection(const IoOp& op) noexcept {
+  const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
+  ::connect(op.request_.fd, &nobody, sizeof(nobody));
+}
+
 // The last completion of `op` is in. Returns the number of tasks woken.
 std::size_t Driver::finish(IoOp* op, IoOp::Phase before) noexcept {
   // See is_at_rest(). The wait that was announced does not come about.
   if (sleeping_until_.load(std::memory_order_relaxed) != kAwake) cancel_wait();
   in_flight_.fetch_sub(1, std::memory_order_release);
   TaskHeader* const task = op->task;
-  const bool cancelled = before != IoOp::Phase::kInFlight && ended_by_cancel(*op);
+  const bool cancelled = before != IoOp::Phase::kInFlight &&
+                         op->aborted_.load(std::memory_order_relaxed) && ended_by_cancel(*op);
   if (cancelled) {
     task->wake_cancelled();  // [OP-DONE] *op may be gone.
   } else {
@@ -223,7 +252,18 @@ std::size_t Driver::finish(IoOp* op, IoOp::Phase before) noexcept {
   return 1;
 }
 
-std::size_t Driver::op_completed(IoOp* op, std::int32_t result) noexcept {
+std::size_t Driver::op_completed(IoOp* op, std::int32_t result, std::uint32_t flags) noexcept {
+  if ((flags & kMoreToComeFlag) != 0) {
+    // The result; the kernel still has the buffer.
+    op->result_ = result;
+    op->awaits_notification_ = true;
+    if (op->phase_.load(std::memory_order_acquire) != IoOp::Phase::kInFlight) reset_connection(*op);
+    return 0;
+  }
+  if ((flags & kNotificationFlag) != 0) {
+    op->awaits_notification_ = false;
+    result = op->result_;
+  }
   const IoOp::Phase phase = op->phase_.load(std::memory_order_acquire);  // [OP-SUBMIT]
   if (--op->completions_due_ > 0) {
     // The answer to the cancel is still to come, with op's address in it.
@@ -253,24 +293,24 @@ std::size_t Driver::submit_again() noexcept {
       push(op->request_, reinterpret_cast<std::uint64_t>(op) | kOpTag, Caller::kHolder);
     } else {
       // Aborted meanwhile. Its cancel may be on its way, and must not be overtaken by what it is to cancel.
-      woken += op_completed(op, -ECANCELED);
+      woken += op_completed(op, -ECANCELED, 0);
     }
   }
   batch_.flush();
   return woken;
 }
 
-std::size_t Driver::reap() noexcept {
+std::size_t Driver::reap(std::uint64_t limit) noexcept {
   std::size_t woken = 0;
   std::uint64_t seen = 0;
   Completion completion;
-  while (backend_->pop(completion)) {
+  while (seen < limit && backend_->pop(completion)) {
     const std::uint64_t data = completion.user_data;
     const std::int32_t result = completion.result;
     ++seen;
     switch (data & kTagMask) {
       case kOpTag:
-        woken += op_completed(reinterpret_cast<IoOp*>(data), result);
+        woken += op_completed(reinterpret_cast<IoOp*>(data), result, completion.flags);
         break;
       case kCancelTag: {
         // Whether it was found or not (-ENOENT, -EALREADY) is told by the operation itself.
@@ -285,6 +325,7 @@ std::size_t Driver::reap() noexcept {
   // Written by the holder only; relaxed: a statistic.
   completions_.store(completions_.load(std::memory_order_relaxed) + seen,
                      std::memory_order_relaxed);
+  left_behind_ = seen == limit;
   batch_.flush();
   return woken;
 }
@@ -344,6 +385,7 @@ std::size_t Driver::drain_cancels() noexcept {
       const auto key = reinterpret_cast<std::uint64_t>(op);
       push(IoRequest(IORING_OP_ASYNC_CANCEL, -1, key | kOpTag, 0, 0, 0), key | kCancelTag,
            Caller::kHolder);
+      if (op->awaits_notification_) reset_connection(*op);
     } else {
       woken += finish(op, IoOp::Phase::kCancelQueued);
     }
@@ -353,16 +395,23 @@ std::size_t Driver::drain_cancels() noexcept {
   return woken;
 }
 
+// As events: sockets complete by the hundreds, and what the ring of a worker has no room for is overtaken.
+std::uint64_t Driver::reap_limit(int events_max) const noexcept {
+  return sockets_.engine == SocketEngine::kCompletion ? static_cast<std::uint64_t>(events_max)
+                                                      : kNoLimit;
+}
+
 // --- Polling and sleeping -------------------------------------------------------------------------
 
 std::size_t Driver::poll(int events_max) noexcept {
   std::size_t woken = drain_cancels();
   woken += submit_again();
   flush();
-  woken += reap();
+  const std::uint64_t limit = reap_limit(events_max);
+  woken += reap(limit);
   if (events_max > 0 && poller_->registered() > 0) {
     woken += take_events(poller_->wait(0, events_max));
-    woken += reap();  // What the poller has made the backend complete.
+    if (!left_behind_) woken += reap(limit);  // What the poller has made the backend complete.
   }
   return woken + std::exchange(woken_while_pushing_, 0);
 }
@@ -380,11 +429,11 @@ std::size_t Driver::wait(std::int64_t now_ns) noexcept {
   // Refused (EAGAIN, EBUSY): the kernel wants its completions reaped, or memory; the caller's loop comes back.
   const bool submitted = backend_->pending() == 0 || backend_->submit() == 0;
   // After the announcement: whoever completes something from here on interrupts the wait.
-  woken += reap();
+  woken += reap(reap_limit(Poller::kEventsMax));
   woken += std::exchange(woken_while_pushing_, 0);
   std::int64_t timeout_ns = -1;
   const std::int64_t deadline_ns = sleeping_until_.load(std::memory_order_relaxed);
-  if (woken > 0 || !submitted || !again_.empty()) {
+  if (woken > 0 || !submitted || left_behind_ || !again_.empty()) {
     timeout_ns = 0;
   } else if (deadline_ns != INT64_MAX) {
     timeout_ns = std::max<std::int64_t>(deadline_ns - now_ns, 0);
@@ -392,7 +441,8 @@ std::size_t Driver::wait(std::int64_t now_ns) noexcept {
   const int events = poller_->wait(timeout_ns, Poller::kEventsMax);
   cancel_wait();
   woken += take_events(events);
-  return woken + reap();
+  if (!left_behind_) woken += reap(reap_limit(Poller::kEventsMax));
+  return woken;
 }
 
 void Driver::wake() noexcept {

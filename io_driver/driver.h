@@ -38,10 +38,12 @@
 
 #include "io_driver/backend.h"
 #include "io_driver/poller.h"
+#include "io_driver/socket_choice.h"
 #include "io_driver/system_calls.h"
 #include "skua/internal/config.h"
 #include "skua/internal/io_op.h"
 #include "skua/io_backend.h"
+#include "skua/socket_engine.h"
 #include "task/wake_batch.h"
 
 namespace skua::internal {
@@ -50,6 +52,9 @@ struct DriverOptions {
   unsigned ring_entries = 1024;  // Submission queue; 1 to 32768, rounded up to a power of two.
   // kAuto: what the environment variable SKUA_IO says ("uring", "epoll"), else what works.
   IoBackend backend = IoBackend::kAuto;
+  SocketEngine sockets = SocketEngine::kAuto;
+  // RuntimeOptions::zero_copy_min.
+  std::size_t zero_copy_min = 0;
   // For tests: other calls for the sources, and a layer over the backend.
   SystemCalls* calls = nullptr;
   std::function<std::unique_ptr<Backend>(std::unique_ptr<Backend>)> wrap = nullptr;
@@ -64,7 +69,7 @@ struct BackendChoice {
 class Driver {
  public:
   // Errors: kFailedPrecondition if io_uring is demanded and cannot be used, kResourceExhausted if no descriptor is
-  // left, kInvalidArgument if SKUA_IO says something else.
+  // left, kInvalidArgument if SKUA_IO or SKUA_SOCKETS says something else.
   static absl::StatusOr<std::unique_ptr<Driver>> create(const DriverOptions& options);
   // Requires: no operation is in flight. Sources that are still open are told.
   ~Driver();
@@ -89,6 +94,8 @@ class Driver {
   // Where sources register, and what they are read and written by. Any thread.
   Poller& poller() noexcept { return *poller_; }
   SystemCalls& calls() noexcept { return calls_; }
+  // How sockets are read and written. Any thread.
+  const SocketChoice& sockets() const noexcept { return sockets_; }
 
   // Takes the driver, never waits. Any worker; release() by the same.
   [[nodiscard]] bool try_hold() noexcept {
@@ -138,27 +145,32 @@ class Driver {
   static constexpr std::int64_t kAwake =
       INT64_MIN;  // sleeping_until_ of a holder that does not sleep.
 
-  Driver(SystemCalls& calls, BackendChoice choice, Poller* poller,
+  Driver(SystemCalls& calls, BackendChoice choice, SocketChoice sockets, Poller* poller,
          std::unique_ptr<Backend> backend);
   enum class Caller : std::uint8_t { kWorker, kHolder };
   void push(const IoRequest& request, std::uint64_t user_data, Caller caller) noexcept;
-  std::size_t reap() noexcept;
+  static constexpr std::uint64_t kNoLimit = UINT64_MAX;
+  std::uint64_t reap_limit(int events_max) const noexcept;
+  std::size_t reap(std::uint64_t limit = kNoLimit) noexcept;
   std::size_t take_events(int count) noexcept;
-  std::size_t op_completed(IoOp* op, std::int32_t result) noexcept;
+  std::size_t op_completed(IoOp* op, std::int32_t result, std::uint32_t flags) noexcept;
   std::size_t finish(IoOp* op, IoOp::Phase before) noexcept;
   std::size_t drain_cancels() noexcept;
   std::size_t submit_again() noexcept;
   static bool ended_by_cancel(const IoOp& op) noexcept;
+  static void reset_connection(const IoOp& op) noexcept;
   bool may_go_again(const IoOp& op, std::int32_t result) const noexcept;
 
   // Constant after construction.
   const BackendChoice choice_;
+  const SocketChoice sockets_;
   Poller* const poller_;
   SystemCalls& calls_;
   const std::unique_ptr<Backend> backend_;
   // The holder.
   std::vector<IoOp*> again_;             // To be submitted again.
   std::size_t woken_while_pushing_ = 0;  // By reaping to make room; the holder must not sleep then.
+  bool left_behind_ = false;             // The last reaping has met its limit.
   std::uint64_t generation_ = 0;         // Of the last event.
   WakeBatch batch_;                      // Empty between two functions.
   // Any thread.

@@ -7,6 +7,7 @@
 #include "io_driver/driver.h"
 #include "io_driver/poller.h"
 #include "skua/internal/check.h"
+#include "skua/internal/config.h"
 
 namespace skua::internal {
 
@@ -18,6 +19,7 @@ IoSource& IoSource::operator=(IoSource&& other) noexcept {
     fd_.store(other.fd_.exchange(-1, std::memory_order_relaxed), std::memory_order_relaxed);
     registration_.store(other.registration_.exchange(nullptr, std::memory_order_relaxed),
                         std::memory_order_relaxed);  // Who moves it has it alone.
+    for (auto& word : operations_) word.store(kNoOperation, std::memory_order_relaxed);
   }
   return *this;
 }
@@ -25,13 +27,21 @@ IoSource& IoSource::operator=(IoSource&& other) noexcept {
 Readiness IoSource::readiness(Direction direction) const noexcept {
   const IoRegistration* const registration = registration_.load(std::memory_order_acquire);
   // What is not registered yet has the word that a registration begins with.
-  return Readiness(registration != nullptr ? registration->word(direction)
-                                           : IoRegistration::kReady);
+  if (registration != nullptr) return Readiness(registration->word(direction));
+  const auto& operation = operations_[static_cast<std::size_t>(direction)];
+  // Relaxed: written by the task that reads it.
+  const bool drained = operation.load(std::memory_order_relaxed) == kDrained;
+  return Readiness(drained ? IoRegistration::kNotReady : IoRegistration::kReady);
 }
 
 void IoSource::drained(Direction direction, Readiness seen) noexcept {
   IoRegistration* const registration = registration_.load(std::memory_order_acquire);
-  if (registration != nullptr) registration->clear(direction, seen.word());
+  if (registration != nullptr) {
+    registration->clear(direction, seen.word());
+  } else {
+    // Relaxed: it is read by the task that writes it.
+    operation(direction).store(kDrained, std::memory_order_relaxed);
+  }
 }
 
 IoRegistration* IoSource::registered(int& error) noexcept {
@@ -59,15 +69,22 @@ IoRegistration* IoSource::registered(int& error) noexcept {
   return made;
 }
 
-int IoSource::release() noexcept {
+int IoSource::unregister() noexcept {
   const int fd = fd_.exchange(-1, std::memory_order_relaxed);
   IoRegistration* const registration = registration_.exchange(nullptr, std::memory_order_acq_rel);
   if (registration != nullptr) registration->poller().remove_source(registration, fd);
   return fd;
 }
 
+int IoSource::release() noexcept {
+  const int fd = unregister();
+  if (SKUA_UNLIKELY(has_operations())) end_operations(-1);
+  return fd;
+}
+
 void IoSource::close() noexcept {
-  const int fd = release();
+  const int fd = unregister();
+  if (SKUA_UNLIKELY(has_operations()) && end_operations(fd)) return;
   if (fd >= 0) ::close(fd);
 }
 

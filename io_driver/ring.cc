@@ -27,6 +27,8 @@ constexpr NeededOp kNeededOps[] = {
 // It does with fewer, but not well.
 constexpr unsigned kEntriesMin = 8;
 
+static_assert(kMoreToComeFlag == IORING_CQE_F_MORE && kNotificationFlag == IORING_CQE_F_NOTIF);
+
 // What to do about it, for the causes that people meet.
 std::string remedy(int error) {
   switch (error) {
@@ -144,6 +146,7 @@ bool Ring::push(const IoRequest& request, std::uint64_t user_data) noexcept {
   io_uring_sqe* const sqe = &sq.sqes[tail & sq.ring_mask];
   std::memset(sqe, 0, sizeof(*sqe));
   sqe->opcode = request.opcode;
+  sqe->ioprio = request.priority;
   sqe->fd = request.fd;
   sqe->off = request.offset;
   sqe->addr = request.addr;
@@ -195,7 +198,7 @@ bool Ring::pop(Completion& completion) noexcept {
     if (head == __atomic_load_n(cq.ktail, __ATOMIC_ACQUIRE)) return false;
   }
   const io_uring_cqe& cqe = cq.cqes[head & cq.ring_mask];
-  completion = Completion{.user_data = cqe.user_data, .result = cqe.res};
+  completion = Completion{.user_data = cqe.user_data, .result = cqe.res, .flags = cqe.flags};
   __atomic_store_n(cq.khead, head + 1, __ATOMIC_RELEASE);  // The kernel may write the entry again.
   return true;
 }

@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 
 #include "io_driver/driver.h"
+#include "io_driver/socket_op.h"
 #include "net/pipe_calls.h"
 #include "skua/internal/check.h"
 #include "skua/status.h"
@@ -20,6 +21,14 @@ bool is_error(std::ptrdiff_t result) noexcept {
   return result < 0 && result != -EAGAIN && result != -EINTR;
 }
 
+// Below this, to pin pages costs more than to copy them, whatever the network card can do.
+constexpr std::size_t kUncopiedMin = 16 << 10;
+
+// The socket cannot be sent to without copying, or not now.
+bool must_copy(std::ptrdiff_t result) noexcept {
+  return result == -EOPNOTSUPP || result == -ENOBUFS || result == -ENOMEM;
+}
+
 std::ptrdiff_t result_of(ssize_t count) noexcept { return count >= 0 ? count : -errno; }
 
 }  // namespace
@@ -27,6 +36,19 @@ std::ptrdiff_t result_of(ssize_t count) noexcept { return count >= 0 ? count : -
 void ByteStream::require_open() const noexcept {
   const bool the_stream_is_open = source_.fd() >= 0;
   SKUA_REQUIRE(the_stream_is_open, source_.fd());
+}
+
+bool ByteStream::completes() const noexcept { return !is_pipe() && completes_sockets(); }
+
+bool ByteStream::sends_uncopied(std::size_t size) const noexcept {
+  // The first two are for all that are not concerned.
+  return size >= kUncopiedMin && kind_ == StreamKind::kTcp && internal::sends_uncopied(size);
+}
+
+IoRequest ByteStream::request_to_send(std::span<const std::byte> data, int flags,
+                                      bool uncopied) noexcept {
+  return uncopied ? send_uncopied_request(source_, data, flags)
+                  : send_request(source_, data, flags);
 }
 
 std::ptrdiff_t ByteStream::receive_once(std::span<std::byte> buffer, int flags) noexcept {
@@ -65,17 +87,20 @@ Task<absl::StatusOr<std::size_t>> ByteStream::peek(std::span<std::byte> buffer) 
 Task<absl::StatusOr<std::size_t>> ByteStream::receive(std::span<std::byte> buffer, int flags) {
   for (;;) {
     const Readiness seen = source_.readiness(Direction::kRead);
-    if (seen.ready()) {
-      const std::ptrdiff_t result = receive_once(buffer, flags);
-      if (result >= 0) {
-        const auto count = static_cast<std::size_t>(result);
-        if (count > 0 && flags == 0) note_transfer(Direction::kRead, seen, count, buffer.size());
-        co_await BudgetAwaiter();
-        co_return count;
-      }
-      if (is_error(result)) co_return errno_to_status(static_cast<int>(-result), "read");
-      if (result == -EINTR) continue;
+    std::ptrdiff_t result = -EAGAIN;
+    if (seen.ready()) result = receive_once(buffer, flags);
+    if (result == -EAGAIN && completes()) {
+      result = co_await SocketAwaiter(&source_, Direction::kRead,
+                                      receive_request(source_, buffer, flags));
     }
+    if (result >= 0) {
+      const auto count = static_cast<std::size_t>(result);
+      if (count > 0 && flags == 0) note_transfer(Direction::kRead, seen, count, buffer.size());
+      co_await BudgetAwaiter();
+      co_return count;
+    }
+    if (is_error(result)) co_return errno_to_status(static_cast<int>(-result), "read");
+    if (result == -EINTR) continue;
     const int error = co_await source_.wait(Direction::kRead, seen);
     if (error != 0) co_return errno_to_status(error, "read");
   }
@@ -100,20 +125,27 @@ Task<absl::StatusOr<std::size_t>> ByteStream::receive_into(
     parts[static_cast<std::size_t>(count++)] = iovec{buffer.data(), buffer.size()};
     size += buffer.size();
   }
+  msghdr message{};
+  message.msg_iov = parts.data();
+  message.msg_iovlen = static_cast<std::size_t>(count);
   for (;;) {
     const Readiness seen = source_.readiness(Direction::kRead);
+    std::ptrdiff_t result = -EAGAIN;
     if (seen.ready()) {
-      const std::ptrdiff_t result =
-          result_of(current_driver()->calls().readv(fd(), parts.data(), count));
-      if (result >= 0) {
-        const auto moved = static_cast<std::size_t>(result);
-        if (moved > 0) note_transfer(Direction::kRead, seen, moved, size);
-        co_await BudgetAwaiter();
-        co_return moved;
-      }
-      if (is_error(result)) co_return errno_to_status(static_cast<int>(-result), "readv");
-      if (result == -EINTR) continue;
+      result = result_of(current_driver()->calls().readv(fd(), parts.data(), count));
     }
+    if (result == -EAGAIN && completes()) {
+      result = co_await SocketAwaiter(&source_, Direction::kRead,
+                                      receive_message_request(source_, &message));
+    }
+    if (result >= 0) {
+      const auto moved = static_cast<std::size_t>(result);
+      if (moved > 0) note_transfer(Direction::kRead, seen, moved, size);
+      co_await BudgetAwaiter();
+      co_return moved;
+    }
+    if (is_error(result)) co_return errno_to_status(static_cast<int>(-result), "readv");
+    if (result == -EINTR) continue;
     const int error = co_await source_.wait(Direction::kRead, seen);
     if (error != 0) co_return errno_to_status(error, "readv");
   }
@@ -128,24 +160,28 @@ Task<absl::Status> ByteStream::receive_all(std::span<std::byte> buffer) {
   std::size_t done = 0;
   while (done < buffer.size()) {
     const Readiness seen = source_.readiness(Direction::kRead);
-    if (seen.ready()) {
-      const std::span<std::byte> rest = buffer.subspan(done);
-      const std::ptrdiff_t result = receive_once(rest, 0);
-      if (result == 0) {
-        const std::string text = "read_exact: the stream ended after " + std::to_string(done) +
-                                 " of " + std::to_string(buffer.size()) + " bytes";
-        co_return absl::OutOfRangeError(text);
-      }
-      if (result > 0) {
-        const auto count = static_cast<std::size_t>(result);
-        note_transfer(Direction::kRead, seen, count, rest.size());
-        done += count;
-        co_await BudgetAwaiter();
-        continue;
-      }
-      if (is_error(result)) co_return errno_to_status(static_cast<int>(-result), "read_exact");
-      if (result == -EINTR) continue;
+    const std::span<std::byte> rest = buffer.subspan(done);
+    std::ptrdiff_t result = -EAGAIN;
+    if (seen.ready()) result = receive_once(rest, 0);
+    if (result == -EAGAIN && completes()) {
+      // The kernel goes on until all of it is there.
+      result = co_await SocketAwaiter(&source_, Direction::kRead,
+                                      receive_request(source_, rest, MSG_WAITALL));
     }
+    if (result == 0) {
+      const std::string text = "read_exact: the stream ended after " + std::to_string(done) +
+                               " of " + std::to_string(buffer.size()) + " bytes";
+      co_return absl::OutOfRangeError(text);
+    }
+    if (result > 0) {
+      const auto count = static_cast<std::size_t>(result);
+      note_transfer(Direction::kRead, seen, count, rest.size());
+      done += count;
+      co_await BudgetAwaiter();
+      continue;
+    }
+    if (is_error(result)) co_return errno_to_status(static_cast<int>(-result), "read_exact");
+    if (result == -EINTR) continue;
     const int error = co_await source_.wait(Direction::kRead, seen);
     if (error != 0) co_return errno_to_status(error, "read_exact");
   }
@@ -161,19 +197,27 @@ Task<absl::StatusOr<std::size_t>> ByteStream::write(std::span<const std::byte> d
 }
 
 Task<absl::StatusOr<std::size_t>> ByteStream::send(std::span<const std::byte> data) {
+  bool uncopied = sends_uncopied(data.size());
   for (;;) {
     const Readiness seen = source_.readiness(Direction::kWrite);
-    if (seen.ready()) {
-      const std::ptrdiff_t result = send_once(data);
-      if (result >= 0) {
-        const auto count = static_cast<std::size_t>(result);
-        note_transfer(Direction::kWrite, seen, count, data.size());
-        co_await BudgetAwaiter();
-        co_return count;
-      }
-      if (is_error(result)) co_return errno_to_status(static_cast<int>(-result), "write");
-      if (result == -EINTR) continue;
+    std::ptrdiff_t result = -EAGAIN;
+    if (seen.ready() && !uncopied) result = send_once(data);
+    if (result == -EAGAIN && completes()) {
+      result =
+          co_await SocketAwaiter(&source_, Direction::kWrite, request_to_send(data, 0, uncopied));
     }
+    if (uncopied && must_copy(result)) {
+      uncopied = false;
+      continue;
+    }
+    if (result >= 0) {
+      const auto count = static_cast<std::size_t>(result);
+      note_transfer(Direction::kWrite, seen, count, data.size());
+      co_await BudgetAwaiter();
+      co_return count;
+    }
+    if (is_error(result)) co_return errno_to_status(static_cast<int>(-result), "write");
+    if (result == -EINTR) continue;
     const int error = co_await source_.wait(Direction::kWrite, seen);
     if (error != 0) co_return errno_to_status(error, "write");
   }
@@ -200,28 +244,29 @@ Task<absl::StatusOr<std::size_t>> ByteStream::send_from(
         iovec{const_cast<std::byte*>(buffer.data()), buffer.size()};
     size += buffer.size();
   }
+  msghdr message{};
+  message.msg_iov = parts.data();
+  message.msg_iovlen = static_cast<std::size_t>(count);
   for (;;) {
     const Readiness seen = source_.readiness(Direction::kWrite);
+    std::ptrdiff_t result = -EAGAIN;
     if (seen.ready()) {
       SystemCalls& calls = current_driver()->calls();
-      std::ptrdiff_t result = 0;
-      if (is_pipe()) {
-        result = write_pipe(calls, fd(), parts.data(), count);
-      } else {
-        msghdr message{};
-        message.msg_iov = parts.data();
-        message.msg_iovlen = static_cast<std::size_t>(count);
-        result = result_of(calls.sendmsg(fd(), &message, MSG_NOSIGNAL));
-      }
-      if (result >= 0) {
-        const auto moved = static_cast<std::size_t>(result);
-        note_transfer(Direction::kWrite, seen, moved, size);
-        co_await BudgetAwaiter();
-        co_return moved;
-      }
-      if (is_error(result)) co_return errno_to_status(static_cast<int>(-result), "writev");
-      if (result == -EINTR) continue;
+      result = is_pipe() ? write_pipe(calls, fd(), parts.data(), count)
+                         : result_of(calls.sendmsg(fd(), &message, MSG_NOSIGNAL));
     }
+    if (result == -EAGAIN && completes()) {
+      result = co_await SocketAwaiter(&source_, Direction::kWrite,
+                                      send_message_request(source_, &message));
+    }
+    if (result >= 0) {
+      const auto moved = static_cast<std::size_t>(result);
+      note_transfer(Direction::kWrite, seen, moved, size);
+      co_await BudgetAwaiter();
+      co_return moved;
+    }
+    if (is_error(result)) co_return errno_to_status(static_cast<int>(-result), "writev");
+    if (result == -EINTR) continue;
     const int error = co_await source_.wait(Direction::kWrite, seen);
     if (error != 0) co_return errno_to_status(error, "writev");
   }
@@ -233,22 +278,31 @@ Task<absl::Status> ByteStream::write_all(std::span<const std::byte> data) {
 }
 
 Task<absl::Status> ByteStream::send_all(std::span<const std::byte> data) {
+  bool uncopied = sends_uncopied(data.size());
   std::size_t done = 0;
   while (done < data.size()) {
     const Readiness seen = source_.readiness(Direction::kWrite);
-    if (seen.ready()) {
-      const std::span<const std::byte> rest = data.subspan(done);
-      const std::ptrdiff_t result = send_once(rest);
-      if (result >= 0) {
-        const auto count = static_cast<std::size_t>(result);
-        note_transfer(Direction::kWrite, seen, count, rest.size());
-        done += count;
-        co_await BudgetAwaiter();
-        continue;
-      }
-      if (is_error(result)) co_return errno_to_status(static_cast<int>(-result), "write_all");
-      if (result == -EINTR) continue;
+    const std::span<const std::byte> rest = data.subspan(done);
+    std::ptrdiff_t result = -EAGAIN;
+    if (seen.ready() && !uncopied) result = send_once(rest);
+    if (result == -EAGAIN && completes()) {
+      // The kernel goes on until all of it is taken.
+      result = co_await SocketAwaiter(&source_, Direction::kWrite,
+                                      request_to_send(rest, MSG_WAITALL, uncopied));
     }
+    if (uncopied && must_copy(result)) {
+      uncopied = false;
+      continue;
+    }
+    if (result >= 0) {
+      const auto count = static_cast<std::size_t>(result);
+      note_transfer(Direction::kWrite, seen, count, rest.size());
+      done += count;
+      co_await BudgetAwaiter();
+      continue;
+    }
+    if (is_error(result)) co_return errno_to_status(static_cast<int>(-result), "write_all");
+    if (result == -EINTR) continue;
     const int error = co_await source_.wait(Direction::kWrite, seen);
     if (error != 0) co_return errno_to_status(error, "write_all");
   }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "io_driver/driver.h"
+#include "io_driver/socket_op.h"
 #include "net/socket_options.h"
 #include "skua/status.h"
 #include "skua/time.h"
@@ -55,15 +56,26 @@ Task<absl::StatusOr<IoSource>> connect_stream(SocketAddress address, UniqueFd fd
     if (!fd) co_return errno_to_status(errno, what);
   }
   IoSource source(fd.release());
+  // A Unix socket is connected at once, or its backlog is full; that is not waited for in the kernel.
+  const bool by_completion = address.is_ip() && completes_sockets();
   milliseconds pause{1};
   // Before the call: what happens from here on makes another word of it.
   Readiness seen = source.readiness(Direction::kWrite);
   for (;;) {
-    const int result = current_driver()->calls().connect(
-        source.fd(), address.system_address(), static_cast<socklen_t>(address.system_size()));
-    if (result == 0) co_return std::move(source);
-    const int error = errno;
+    int error = 0;
+    if (by_completion) {
+      error = -co_await SocketAwaiter(
+          &source, Direction::kWrite,
+          connect_request(source, address.system_address(), address.system_size()));
+    } else if (current_driver()->calls().connect(source.fd(), address.system_address(),
+                                                 static_cast<socklen_t>(address.system_size())) !=
+               0) {
+      error = errno;
+    }
+    if (error == 0) co_return std::move(source);
     if (error == EINPROGRESS || error == EINTR) break;
+    // Begun by an operation that the kernel has lost, or does not wait for: what becomes of it is asked below.
+    if (by_completion && (error == EALREADY || error == EISCONN || error == EAGAIN)) break;
     // A Unix socket whose backlog is full. Nothing tells when there is room again.
     const bool backlog_is_full =
         error == EAGAIN && address.family() == SocketAddress::Family::kUnix;
@@ -90,27 +102,31 @@ Task<absl::StatusOr<IoSource>> accept_stream(IoSource* listener) {
   milliseconds pause = kAcceptPauseMin;
   for (;;) {
     const Readiness seen = listener->readiness(Direction::kRead);
+    int fd = -EAGAIN;
     if (seen.ready()) {
-      const int fd = current_driver()->calls().accept(listener->fd());
-      if (fd >= 0) {
-        IoSource accepted(fd);
-        co_await BudgetAwaiter();
-        co_return std::move(accepted);
-      }
-      const int error = errno;
-      if (is_of_the_connection(error)) {
-        co_await BudgetAwaiter();
-        continue;
-      }
-      if (is_lack_of_resources(error)) {
-        // The connection stays in the backlog, and the listener ready.
-        co_await sleep_for(pause);
-        if (listener->fd() < 0) co_return errno_to_status(ECANCELED, "accept");
-        pause = std::min(2 * pause, kAcceptPauseMax);
-        continue;
-      }
-      if (error != EAGAIN) co_return errno_to_status(error, "accept");
+      fd = current_driver()->calls().accept(listener->fd());
+      if (fd < 0) fd = -errno;
     }
+    if (fd == -EAGAIN && completes_sockets()) {
+      fd = co_await SocketAwaiter(listener, Direction::kRead, accept_request(*listener));
+    }
+    if (fd >= 0) {
+      IoSource accepted(fd);
+      co_await BudgetAwaiter();
+      co_return std::move(accepted);
+    }
+    if (is_of_the_connection(-fd)) {
+      co_await BudgetAwaiter();
+      continue;
+    }
+    if (is_lack_of_resources(-fd)) {
+      // The connection stays in the backlog, and the listener ready.
+      co_await sleep_for(pause);
+      if (listener->fd() < 0) co_return errno_to_status(ECANCELED, "accept");
+      pause = std::min(2 * pause, kAcceptPauseMax);
+      continue;
+    }
+    if (fd != -EAGAIN) co_return errno_to_status(-fd, "accept");
     const int error = co_await listener->wait(Direction::kRead, seen);
     if (error != 0) co_return errno_to_status(error, "accept");
   }

@@ -7,6 +7,7 @@
 
 #include "base/unique_fd.h"
 #include "io_driver/driver.h"
+#include "io_driver/socket_op.h"
 #include "net/socket_options.h"
 #include "skua/internal/check.h"
 #include "skua/status.h"
@@ -17,6 +18,7 @@ using internal::BudgetAwaiter;
 using internal::Direction;
 using internal::errno_to_status;
 using internal::Readiness;
+using internal::SocketAwaiter;
 
 absl::StatusOr<UdpSocket> UdpSocket::bind(SocketAddress address) {
   SKUA_REQUIRE(address.is_ip(), address.family());
@@ -50,27 +52,31 @@ Task<absl::Status> UdpSocket::send(std::span<const std::byte> data) {
 }
 
 Task<absl::Status> UdpSocket::send_datagram(std::span<const std::byte> data, SocketAddress to) {
+  iovec part{const_cast<std::byte*>(data.data()), data.size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (to.is_ip()) {
+    message.msg_name = const_cast<void*>(to.system_address());
+    message.msg_namelen = static_cast<socklen_t>(to.system_size());
+  }
   for (;;) {
     const Readiness seen = source_.readiness(Direction::kWrite);
+    std::ptrdiff_t result = -EAGAIN;
     if (seen.ready()) {
-      iovec part{const_cast<std::byte*>(data.data()), data.size()};
-      msghdr message{};
-      message.msg_iov = &part;
-      message.msg_iovlen = 1;
-      if (to.is_ip()) {
-        message.msg_name = const_cast<void*>(to.system_address());
-        message.msg_namelen = static_cast<socklen_t>(to.system_size());
-      }
-      const ssize_t count =
-          internal::current_driver()->calls().sendmsg(fd(), &message, MSG_NOSIGNAL);
-      const int error = count < 0 ? errno : 0;
-      if (error == 0) {
-        co_await BudgetAwaiter();
-        co_return absl::OkStatus();
-      }
-      if (error == EINTR) continue;
-      if (error != EAGAIN) co_return errno_to_status(error, "sendmsg");
+      result = internal::current_driver()->calls().sendmsg(fd(), &message, MSG_NOSIGNAL);
+      if (result < 0) result = -errno;
     }
+    if (result == -EAGAIN && internal::completes_sockets()) {
+      result = co_await SocketAwaiter(&source_, Direction::kWrite,
+                                      internal::send_message_request(source_, &message));
+    }
+    if (result >= 0) {
+      co_await BudgetAwaiter();
+      co_return absl::OkStatus();
+    }
+    if (result == -EINTR) continue;
+    if (result != -EAGAIN) co_return errno_to_status(static_cast<int>(-result), "sendmsg");
     const int error = co_await source_.wait(Direction::kWrite, seen);
     if (error != 0) co_return errno_to_status(error, "sendmsg");
   }
@@ -82,29 +88,34 @@ Task<absl::StatusOr<Datagram>> UdpSocket::receive_from(std::span<std::byte> buff
 }
 
 Task<absl::StatusOr<Datagram>> UdpSocket::receive_datagram(std::span<std::byte> buffer) {
+  sockaddr_storage from{};
+  iovec part{buffer.data(), buffer.size()};
+  msghdr message{};
+  message.msg_name = &from;
+  message.msg_namelen = sizeof(from);
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
   for (;;) {
     const Readiness seen = source_.readiness(Direction::kRead);
+    std::ptrdiff_t result = -EAGAIN;
     if (seen.ready()) {
-      sockaddr_storage from{};
-      iovec part{buffer.data(), buffer.size()};
-      msghdr message{};
-      message.msg_name = &from;
-      message.msg_namelen = sizeof(from);
-      message.msg_iov = &part;
-      message.msg_iovlen = 1;
-      const ssize_t count = internal::current_driver()->calls().recvmsg(fd(), &message, 0);
-      const int error = count < 0 ? errno : 0;
-      if (error == 0) {
-        Datagram datagram;
-        datagram.size = static_cast<std::size_t>(count);
-        datagram.from = SocketAddress::from_system(&from, message.msg_namelen);
-        datagram.truncated = (message.msg_flags & MSG_TRUNC) != 0;
-        co_await BudgetAwaiter();
-        co_return datagram;
-      }
-      if (error == EINTR) continue;
-      if (error != EAGAIN) co_return errno_to_status(error, "recvmsg");
+      result = internal::current_driver()->calls().recvmsg(fd(), &message, 0);
+      if (result < 0) result = -errno;
     }
+    if (result == -EAGAIN && internal::completes_sockets()) {
+      result = co_await SocketAwaiter(&source_, Direction::kRead,
+                                      internal::receive_message_request(source_, &message));
+    }
+    if (result >= 0) {
+      Datagram datagram;
+      datagram.size = static_cast<std::size_t>(result);
+      datagram.from = SocketAddress::from_system(&from, message.msg_namelen);
+      datagram.truncated = (message.msg_flags & MSG_TRUNC) != 0;
+      co_await BudgetAwaiter();
+      co_return datagram;
+    }
+    if (result == -EINTR) continue;
+    if (result != -EAGAIN) co_return errno_to_status(static_cast<int>(-result), "recvmsg");
     const int error = co_await source_.wait(Direction::kRead, seen);
     if (error != 0) co_return errno_to_status(error, "recvmsg");
   }

@@ -119,6 +119,8 @@ RuntimeMetrics collect_metrics(const WorkerSet& workers, const BlockingPool& poo
   }
   metrics.io_backend = workers.driver().choice().backend;
   metrics.io_backend_reason = workers.driver().choice().reason;
+  metrics.socket_engine = workers.driver().sockets().engine;
+  metrics.socket_engine_reason = workers.driver().sockets().reason;
   metrics.io_events = workers.driver().events();
   metrics.io_enters = workers.driver().enters();
   metrics.io_completions = workers.driver().completions();

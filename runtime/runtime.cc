@@ -139,6 +139,8 @@ absl::StatusOr<std::unique_ptr<Runtime::Impl>> Runtime::Impl::create(RuntimeOpti
   set_options.eager_handover = options.driver_handover == DriverHandover::kEager;
   set_options.driver.ring_entries = options.ring_entries;
   set_options.driver.backend = options.io_backend;
+  set_options.driver.sockets = options.socket_engine;
+  set_options.driver.zero_copy_min = options.zero_copy_min;
   set_options.thread_name = options.thread_name;
   if (multi && options.pin_workers) set_options.cpus = internal::usable_cpu_list();
   set_options.busy_elsewhere = [impl_of_thread] {

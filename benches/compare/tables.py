@@ -191,6 +191,13 @@ ECHO_PEERS = (
     ),
     dataclasses.replace(
         SKUA_ECHO,
+        name="skua-completion",
+        title="Skua with SocketEngine::kCompletion",
+        is_peer=True,
+        arguments=("--engine", "completion"),
+    ),
+    dataclasses.replace(
+        SKUA_ECHO,
         name="skua-eager",
         title="Skua with DriverHandover::kEager",
         is_peer=True,

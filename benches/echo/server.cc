@@ -25,7 +25,7 @@ std::string usage_of(std::string_view name, EchoFeatures features) {
   std::string usage("usage: ");
   usage.append(name).append(" [--workers N]");
   if (features.hogs) usage.append(" [--hog]");
-  if (features.is_skua) usage.append(" [--eager]");
+  if (features.is_skua) usage.append(" [--eager] [--engine readiness|completion]");
   return usage.append("\n");
 }
 
@@ -45,7 +45,11 @@ std::string usage_of(std::string_view name, EchoFeatures features) {
       "\n  --workers N  threads; 2 unless said otherwise\n");
   if (features.hogs)
     text.append("  --hog        one task computes for 100 ms, sleeps for 20 ms, and so on\n");
-  if (features.is_skua) text.append("  --eager      DriverHandover::kEager instead of kWatch\n");
+  if (features.is_skua) {
+    text.append(
+        "  --eager      DriverHandover::kEager instead of kWatch\n"
+        "  --engine E   how sockets are used; what SKUA_SOCKETS says unless said otherwise\n");
+  }
   std::fputs(text.c_str(), stdout);
   std::exit(0);
 }
@@ -62,6 +66,13 @@ EchoOptions parse_echo_command(std::string_view name, EchoFeatures features, int
       options.hog = true;
     } else if (argument == "--eager" && features.is_skua) {
       options.eager = true;
+    } else if (argument == "--engine" && features.is_skua && i + 1 < argc) {
+      const std::string_view value = argv[++i];
+      if (value != "readiness" && value != "completion") {
+        refuse(name, features, "--engine is readiness or completion, not ", value);
+      }
+      options.engine =
+          value == "readiness" ? EchoOptions::Engine::kReadiness : EchoOptions::Engine::kCompletion;
     } else if (argument == "--workers" && i + 1 < argc) {
       const std::string_view value = argv[++i];
       const char* const end = value.data() + value.size();

@@ -3,13 +3,14 @@
 // What the echo servers have in common: a command line, how they say where they listen, and when they end. Knows
 // nothing of Skua.
 //
-//   SERVER [--workers N] [--hog] [--eager]
+//   SERVER [--workers N] [--hog] [--eager] [--engine readiness|completion]
 //   listening on PORT
 //
 // A server serves until its stdin ends, so that none survives whoever has started it.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 namespace skua::bench {
@@ -22,6 +23,8 @@ struct EchoOptions {
   int workers = 2;
   bool hog = false;    // One task computes for 100 ms at a time.
   bool eager = false;  // DriverHandover::kEager.
+  // SocketEngine.
+  enum class Engine : std::uint8_t { kAny, kReadiness, kCompletion } engine = Engine::kAny;
 };
 
 // What a server can do beside echoing.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The echo server on Skua. SKUA_IO chooses the backend.
+// The echo server on Skua. SKUA_IO chooses the backend; --engine or SKUA_SOCKETS the way sockets are used.
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -49,6 +49,18 @@ Task<> hog() {
   }
 }
 
+SocketEngine engine_of(EchoOptions::Engine engine) {
+  switch (engine) {
+    case EchoOptions::Engine::kReadiness:
+      return SocketEngine::kReadiness;
+    case EchoOptions::Engine::kCompletion:
+      return SocketEngine::kCompletion;
+    case EchoOptions::Engine::kAny:
+      break;
+  }
+  return SocketEngine::kAuto;
+}
+
 }  // namespace
 }  // namespace skua::bench
 
@@ -59,6 +71,7 @@ int main(int argc, char** argv) {
       parse_echo_command("skua_echo", {.hogs = true, .is_skua = true}, argc, argv);
   Runtime runtime(
       {.worker_threads = options.workers,
+       .socket_engine = engine_of(options.engine),
        .driver_handover = options.eager ? DriverHandover::kEager : DriverHandover::kWatch});
   absl::StatusOr<TcpListener> listener =
       TcpListener::bind(SocketAddress::loopback_v4(0), {.backlog = kEchoBacklog});

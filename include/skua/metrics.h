@@ -15,6 +15,7 @@
 #include "skua/io_backend.h"
 #include "skua/join_handle.h"
 #include "skua/priority.h"
+#include "skua/socket_engine.h"
 
 namespace skua {
 
@@ -103,9 +104,11 @@ struct RuntimeMetrics {
   std::uint64_t tasks_ended = 0;
   std::size_t injector_depth = 0;
   ByPriority injector_depth_by_priority{};
-  IoBackend io_backend = IoBackend::kUring;  // kUring or kEpoll,
-  std::string io_backend_reason;             // and why.
-  std::uint64_t io_enters = 0;               // io_uring_enter(2) and epoll_wait(2) calls.
+  IoBackend io_backend = IoBackend::kUring;               // kUring or kEpoll,
+  std::string io_backend_reason;                          // and why.
+  SocketEngine socket_engine = SocketEngine::kReadiness;  // kReadiness or kCompletion,
+  std::string socket_engine_reason;                       // and why.
+  std::uint64_t io_enters = 0;  // io_uring_enter(2) and epoll_wait(2) calls.
   std::uint64_t io_completions =
       0;                          // Operations, and polls that the holder of the driver sleeps by.
   std::uint64_t io_events = 0;    // Reports of readiness, wake-ups among them.

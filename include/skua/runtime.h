@@ -7,6 +7,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -24,6 +25,7 @@
 #include "skua/io_backend.h"
 #include "skua/join_handle.h"
 #include "skua/metrics.h"
+#include "skua/socket_engine.h"
 #include "skua/spawn.h"
 #include "skua/task.h"
 
@@ -98,6 +100,15 @@ struct RuntimeOptions {
   // sysctl or a container's seccomp profile refuses io_uring. The metrics say which one runs and why; a fallback is
   // also written to stderr, once for each process.
   IoBackend io_backend = IoBackend::kAuto;
+  // How sockets are read and written. kAuto: what the environment variable SKUA_SOCKETS says (readiness or completion);
+  // without it by readiness. The metrics say which one runs and why.
+  SocketEngine socket_engine = SocketEngine::kAuto;
+  // With SocketEngine::kCompletion: write() and write_all() of a TcpStream send so many bytes or more (16 KiB up)
+  // without copying them, if the kernel can (Linux 6.0). They end when it has done with the buffer, perhaps when the
+  // peer has acknowledged it. One that is aborted, or whose stream is closed, before that resets the connection: else
+  // it could not end before the peer has read. 0: they copy. Over the loopback device the kernel copies all the same,
+  // and it costs several times as much; measure it on your own network.
+  std::size_t zero_copy_min = 0;
   // What keeps the driver attended when the worker that slept in it has found work, on which it may be stuck.
   DriverHandover driver_handover = DriverHandover::kWatch;
 };
@@ -114,9 +125,10 @@ class Runtime {
   explicit Runtime(RuntimeOptions options = {});
   // The same, as a value.
   //
-  // Errors: kInvalidArgument - an option is out of its range, or SKUA_IO names no backend. kFailedPrecondition -
-  //   io_uring is demanded, and missing or forbidden; the message says what to do. kResourceExhausted - a thread or a
-  //   descriptor cannot be had. With pin_workers, what pthread_setaffinity_np(3) says if a CPU is taken away meanwhile.
+  // Errors: kInvalidArgument - an option is out of its range, SKUA_IO names no backend, or SKUA_SOCKETS no
+  //   engine. kFailedPrecondition - io_uring is demanded, and missing or forbidden; the message says what to do.
+  //   kResourceExhausted - a thread or a descriptor cannot be had. With pin_workers, what pthread_setaffinity_np(3)
+  //   says if a CPU is taken away meanwhile.
   static absl::StatusOr<std::unique_ptr<Runtime>> create(RuntimeOptions options = {});
   ~Runtime();
   Runtime(const Runtime&) = delete;

@@ -42,6 +42,7 @@
 #include "skua/runtime.h"              // IWYU pragma: export
 #include "skua/scope.h"                // IWYU pragma: export
 #include "skua/select.h"               // IWYU pragma: export
+#include "skua/socket_engine.h"        // IWYU pragma: export
 #include "skua/spawn.h"                // IWYU pragma: export
 #include "skua/status.h"               // IWYU pragma: export
 #include "skua/sync/barrier.h"         // IWYU pragma: export

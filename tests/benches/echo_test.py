@@ -75,6 +75,14 @@ class EchoTest(unittest.TestCase):
                     self.figures(server, CLOSED, {"SKUA_IO": backend})
                     self.figures([*server, "--eager", "--hog"], OPEN, {"SKUA_IO": backend})
 
+    def test_skua_echoes_by_both_engines(self):
+        for engine in ("readiness", "completion"):
+            for workers in (1, 2):
+                with self.subTest(engine=engine, workers=workers):
+                    server = [FOLDER / "skua_echo", "--workers", workers, "--engine", engine]
+                    self.figures(server, CLOSED)
+                    self.figures([*server, "--eager", "--hog"], OPEN)
+
     def test_the_peers_echo(self):
         for name in ("epoll_echo", "uring_echo", "asio_echo"):
             if not (FOLDER / name).exists():
@@ -157,6 +165,7 @@ class EchoTest(unittest.TestCase):
         ):
             self.assert_refused("echo_load", arguments, message)
         self.assert_refused("skua_echo", ["--workers", "0"], "--workers is from 1")
+        self.assert_refused("skua_echo", ["--engine", "poll"], "--engine is readiness or completion")
         self.assert_refused("epoll_echo", ["--hog"], "unknown option")
 
     def test_help_explains(self):

@@ -44,6 +44,7 @@ class CallFaultTest : public testing::TestWithParam<std::tuple<IoBackend, int>> 
   void SetUp() override {
     internal::DriverOptions options;
     options.backend = std::get<0>(GetParam());
+    options.sockets = SocketEngine::kReadiness;  // By completion no call is made.
     options.calls = &calls_;
     runtime_ = std::make_unique<test::DriverRuntime>(std::get<1>(GetParam()), std::move(options));
   }

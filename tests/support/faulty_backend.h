@@ -3,6 +3,8 @@
 // A layer between driver and backend that makes what the kernel may do at any time happen all the time, or on demand.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -51,6 +53,18 @@ class FaultPlan {
     delays_ = probability;
   }
 
+  // Keeps the notifications of sends without copying back, until it is told otherwise.
+  void hold_notifications(bool hold) {
+    const std::lock_guard lock(mu_);
+    holds_notifications_ = hold;
+  }
+  bool holds_notifications() {
+    const std::lock_guard lock(mu_);
+    return holds_notifications_;
+  }
+  // How many have been kept back.
+  std::atomic<int> notifications_held{0};
+
   Fault choose(const internal::IoRequest& request) {
     const std::lock_guard lock(mu_);
     return choose_ ? choose_(request, random_) : Fault{};
@@ -74,6 +88,7 @@ class FaultPlan {
   Choose choose_;
   double refusals_ = 0;
   double delays_ = 0;
+  bool holds_notifications_ = false;
 };
 
 class FaultyBackend final : public internal::Backend {
@@ -123,7 +138,19 @@ class FaultyBackend final : public internal::Backend {
 
   bool pop(Completion& completion) noexcept override {
     Completion next;
-    while (inner_->pop(next)) held_.push_back(real_or_replaced(next));
+    while (inner_->pop(next)) {
+      const bool notifies = (next.flags & internal::kNotificationFlag) != 0;
+      if (notifies && plan_->holds_notifications()) {
+        notifications_.push_back(next);
+        plan_->notifications_held.fetch_add(1);
+      } else {
+        held_.push_back(real_or_replaced(next));
+      }
+    }
+    if (!notifications_.empty() && !plan_->holds_notifications()) {
+      held_.insert(held_.end(), notifications_.begin(), notifications_.end());
+      notifications_.clear();
+    }
     {
       const std::lock_guard lock(mu_);
       held_.insert(held_.end(), made_up_.begin(), made_up_.end());
@@ -135,9 +162,12 @@ class FaultyBackend final : public internal::Backend {
       return false;
     }
     const bool in_turn = !plan_->delays();
-    const auto at = in_turn
-                        ? held_.begin()
-                        : held_.begin() + static_cast<std::ptrdiff_t>(plan_->below(held_.size()));
+    auto at = in_turn ? held_.begin()
+                      : held_.begin() + static_cast<std::ptrdiff_t>(plan_->below(held_.size()));
+    // Those of one operation keep their order.
+    at = std::find_if(held_.begin(), at, [&](const Completion& earlier) {
+      return earlier.user_data == at->user_data;
+    });
     completion = *at;
     held_.erase(at);
     return true;
@@ -167,6 +197,7 @@ class FaultyBackend final : public internal::Backend {
   internal::Driver* driver_ = nullptr;
   // The holder.
   std::deque<Completion> held_;
+  std::deque<Completion> notifications_;
   // Any thread. Under mu_.
   std::mutex mu_;
   std::deque<Completion> made_up_;

@@ -31,6 +31,8 @@ class FaultyCalls final : public internal::SystemCalls {
   }
   // From now on one transfer in eight is interrupted.
   void interrupt_at_random() { interrupts_.store(true); }
+  // From now on one transfer in two would block. Only where it is then left to an operation: no event follows.
+  void block_at_random() { blocks_.store(true); }
   // From now on transfers are cut to a random size. Not for TCP streams and pipes, which are known not to do so.
   void cut_at_random() { cuts_.store(true); }
   std::size_t calls() const { return calls_.load(); }
@@ -105,6 +107,10 @@ class FaultyCalls final : public internal::SystemCalls {
       errno = EINTR;
       return true;
     }
+    if (blocks_.load() && transfers && random_() % 2 == 0) {
+      errno = EAGAIN;
+      return true;
+    }
     return false;
   }
   std::size_t cut(std::size_t size) {
@@ -114,6 +120,7 @@ class FaultyCalls final : public internal::SystemCalls {
   }
 
   std::atomic<bool> interrupts_{false};
+  std::atomic<bool> blocks_{false};
   std::atomic<bool> cuts_{false};
   std::atomic<std::size_t> calls_{0};
   std::mutex mu_;

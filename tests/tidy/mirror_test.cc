@@ -51,6 +51,7 @@ const std::set<std::string>& template_only_headers() {
       "include/skua/for_each_concurrent.h",
       "include/skua/scope.h",
       "include/skua/skua.h",
+      "include/skua/socket_engine.h",
       "include/skua/internal/worker_core.h",
       "include/skua/sync/broadcast.h",
       "include/skua/sync/channel.h",

@@ -11,6 +11,7 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include "skua/internal/io_op.h"
 #include "skua/internal/io_source.h"
 #include "skua/task.h"
 
@@ -55,6 +56,12 @@ class ByteStream {
   bool is_pipe() const noexcept {
     return kind_ == StreamKind::kPipe || kind_ == StreamKind::kPacketPipe;
   }
+  // Whether to send so many bytes without copying. A worker.
+  bool sends_uncopied(std::size_t size) const noexcept;
+  // What an operation is for that sends them.
+  IoRequest request_to_send(std::span<const std::byte> data, int flags, bool uncopied) noexcept;
+  // Whether this is a socket of a runtime that uses sockets by completion. A worker.
+  bool completes() const noexcept;
   // One call: a count, or -errno.
   std::ptrdiff_t receive_once(std::span<std::byte> buffer, int flags) noexcept;
   std::ptrdiff_t send_once(std::span<const std::byte> data) noexcept;

@@ -28,6 +28,7 @@ namespace skua::internal {
 
 class Driver;
 class PoolBackend;
+class SocketAwaiter;
 
 // What the kernel is asked for, in io_uring's terms without its header.
 struct IoRequest {
@@ -48,7 +49,8 @@ struct IoRequest {
   std::uint8_t opcode;
   // Worth a try before it is queued: a read that the page cache may answer.
   bool at_once = false;
-  std::uint32_t flags;  // open_flags, statx_flags, rw_flags: by opcode.
+  std::uint16_t priority = 0;  // Of sends and receives: flags of io_uring's own (ioprio).
+  std::uint32_t flags;         // open_flags, statx_flags, rw_flags, msg_flags: by opcode.
   int fd;
   std::uint32_t len;
   std::uint64_t addr;
@@ -70,6 +72,7 @@ class IoOp : public Waiter {
   friend Driver;
   friend PoolBackend;
   friend bool complete_at_once(IoOp* op) noexcept;
+  friend SocketAwaiter;
   enum class Phase : std::uint8_t { kIdle, kInFlight, kCancelQueued, kCancelSent, kDone };
 
   static CancelOutcome cancel_op(Waiter* waiter) noexcept;
@@ -80,12 +83,16 @@ class IoOp : public Waiter {
   // The holder of the driver.
   std::int32_t result_ = 0;
   std::uint8_t completions_due_ = 0;
+  bool awaits_notification_ =
+      false;  // A send without copying: its result is there, its buffer is not.
   // The backend's: its submitter, then the holder of the driver.
   std::atomic<std::uint64_t> backend_word_{0};
   // Whoever has moved phase_ to kCancelQueued, then the holder of the driver.
   IoOp* next_cancel_ = nullptr;
   // Any thread.
   std::atomic<Phase> phase_{Phase::kIdle};
+  // Set by the abort of its task: a cancel then destroys it. One that close() has asked for is a result.
+  std::atomic<bool> aborted_{false};
 };
 
 // Queues `op` on the driver of the worker that runs the task. A worker of a runtime, inside a task.

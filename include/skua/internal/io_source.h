@@ -15,6 +15,7 @@
 // io_driver/README.md.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <concepts>
@@ -29,6 +30,7 @@ namespace skua::internal {
 
 class IoRegistration;
 class IoSource;
+class SocketAwaiter;
 
 enum class Direction : std::uint8_t { kRead = 0, kWrite = 1 };
 
@@ -107,7 +109,8 @@ class [[nodiscard("co_await it")]] BudgetAwaiter final : public Waiter {
   static CancelOutcome never_cancelled(Waiter*) noexcept { return CancelOutcome::kPending; }
 };
 
-// Owns a descriptor, which must be non-blocking. Moves while nothing waits on it.
+// Owns a descriptor, which must be non-blocking. Moves while nothing waits on it. Sockets may also be used by
+// operations of the ring (io_driver/socket_op.h), and then never wait for readiness.
 //
 // It is registered with the driver of the task that waits first, once, for both directions, edge-triggered, and stays
 // so until it is closed. A source that never has to wait is never registered, and may be made outside a runtime.
@@ -153,6 +156,23 @@ class IoSource {
 
  private:
   friend ReadinessAwaiter;
+  friend SocketAwaiter;
+
+  // Words of operations_; else a SocketAwaiter*.
+  static constexpr std::uintptr_t kNoOperation = 0;
+  static constexpr std::uintptr_t kDrained = 1;
+
+  std::atomic<std::uintptr_t>& operation(Direction direction) noexcept {
+    return operations_[static_cast<std::size_t>(direction)];
+  }
+  int unregister() noexcept;
+  bool has_operations() const noexcept {
+    return operations_[0].load(std::memory_order_relaxed) > kDrained ||
+           operations_[1].load(std::memory_order_relaxed) > kDrained;
+  }
+  // Asks for the end of the operations in flight, which close `fd_to_close` (-1: none) when they are back. False: there
+  // were none. io_driver/socket_op.cc.
+  bool end_operations(int fd_to_close) noexcept;
 
   // The registration, made if there is none. nullptr: `error` says why.
   IoRegistration* registered(int& error) noexcept;
@@ -161,6 +181,8 @@ class IoSource {
   std::atomic<int> fd_{-1};
   // [REGISTER] The store (release) of whoever waits first -> the loads (acquire) of the other direction.
   std::atomic<IoRegistration*> registration_{nullptr};
+  // Of a socket that is used by completion: what is in flight for each direction; io_driver/socket_op.h.
+  std::array<std::atomic<std::uintptr_t>, 2> operations_{kNoOperation, kNoOperation};
 };
 
 inline int ReadinessAwaiter::await_resume() const noexcept {
