@@ -180,7 +180,7 @@ class _Cell:
 
     @property
     def name(self) -> str:
-        return f"{self.row.name} with {self.workers} workers"
+        return f"{self.row.name} with {self.workers} worker{'s' if self.workers > 1 else ''}"
 
 
 def _cells(
