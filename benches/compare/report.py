@@ -19,7 +19,7 @@ _NOISE_BAR = 0.05
 @dataclasses.dataclass(frozen=True)
 class Report:
     context: dict[str, Any]  # How and where it was measured.
-    entrants: Sequence[Entrant]  # Skua is the first.
+    entrants: Sequence[Entrant]  # Skua is among them.
     rows: Sequence[Row]
     results: Results
     absent: dict[str, str]  # Competitors that could not take part, and why.
@@ -129,9 +129,9 @@ class Report:
     def remarks(self) -> list[str]:
         remarks = [f"{name}: not compared: {why}" for name, why in self.absent.items()]
         remarks += [f"FAILED {failure}" for failure in self.results.failures]
-        skua = self.entrants[0]
+        skua = [e for e in self.entrants if e.competitor.name == SKUA.name]
         for row in self.rows:
-            if not skua.has(row):
+            if not any(e.has(row) for e in skua):
                 remarks.append(f"{row.name}: Skua's program does not run this row.")
         share = self.results.foreign_share
         if share > _NOISE_BAR:

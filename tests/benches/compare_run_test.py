@@ -43,6 +43,7 @@ class CompareRunTest(unittest.TestCase):
             ratios = [r["to"] for r in report["ratios"] if r["row"] == row]
             self.assertEqual(sorted(ratios), peers)
         self.assertEqual(report["context"]["failures"], [])
+        self.assertNotIn("does not run this row", table)
         self.assertIn("not installed: no tokio_", report["context"]["absent"]["tokio"])
         for heading in ("Ratios: Skua to the peer", "Latencies", "Memory"):
             self.assertIn(f"<h2>{heading}</h2>", page)

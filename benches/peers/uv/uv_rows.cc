@@ -103,8 +103,8 @@ struct Sleeper {
 void start_sleep(uv_loop_t* loop, Sleeper& sleeper, std::int64_t sleep_ms) {
   check(uv_timer_init(loop, &sleeper.timer), "uv_timer_init");
   sleeper.timer.data = &sleeper;
-  uv_update_time(loop);  // Else the sleep would begin when the loop last looked.
   sleeper.due_ns = now_ns() + sleep_ms * 1'000'000;
+  uv_update_time(loop);  // Else the sleep would begin when the loop last looked.
   const auto wake = [](uv_timer_t* timer) {
     Sleeper& woken = *static_cast<Sleeper*>(timer->data);
     woken.late_ns = now_ns() - woken.due_ns;
