@@ -18,7 +18,6 @@
 #include <vector>
 
 #include "benches/baselines/cpus.h"
-#include "benches/baselines/wait_group.h"
 #include "benches/harness/measure.h"
 #include "benches/harness/program.h"
 #include "benches/harness/workloads.h"
@@ -48,43 +47,40 @@ Outcome run_spawn_join(ConfinedThreads& /*threads*/, std::int64_t tasks) {
   return {.ops = tasks, .right = sum == tasks, .used = used};
 }
 
-// Detached: the stack of a thread that has ended goes back at once.
+// A thread keeps its stack until it is joined: that is what bounds the size.
 Outcome run_spawn_external(ConfinedThreads& /*threads*/, std::int64_t tasks) {
   std::atomic<std::int64_t> run{0};
-  WaitGroup group(tasks);
   const Usage used = measure([&] {
+    std::vector<std::thread> started;
     for (std::int64_t i = 0; i < tasks; ++i) {
-      std::thread([&] {
-        run.fetch_add(1, std::memory_order_relaxed);  // The group orders it before the check.
-        group.done();
-      }).detach();
+      // Relaxed: the joins order it before the check.
+      started.emplace_back([&run] { run.fetch_add(1, std::memory_order_relaxed); });
     }
-    group.wait();
+    for (std::thread& task : started) task.join();
   });
   return {.ops = tasks, .right = run.load(std::memory_order_relaxed) == tasks, .used = used};
 }
 
+// Each link starts the next one, in the place after its own. Who joins the links in order finds each in its place.
 struct Chain {
+  std::vector<std::thread> threads;
   std::int64_t links = 0;  // Written by one thread after the other.
-  WaitGroup end{1};
 };
 
-void start_link(Chain* chain, std::int64_t left) {
-  std::thread([chain, left] {
+void start_link(Chain* chain, std::size_t place) {
+  if (place == chain->threads.size()) return;
+  chain->threads[place] = std::thread([chain, place] {
     ++chain->links;
-    if (left == 1) {
-      chain->end.done();
-    } else {
-      start_link(chain, left - 1);
-    }
-  }).detach();
+    start_link(chain, place + 1);
+  });
 }
 
 Outcome run_chained_spawn(ConfinedThreads& /*threads*/, std::int64_t length) {
   Chain chain;
   const Usage used = measure([&] {
-    start_link(&chain, length);
-    chain.end.wait();
+    chain.threads.resize(static_cast<std::size_t>(length));
+    start_link(&chain, 0);
+    for (std::thread& link : chain.threads) link.join();
   });
   return {.ops = length, .right = chain.links == length, .used = used};
 }
@@ -261,7 +257,7 @@ Outcome run_mutex(ConfinedThreads& /*threads*/, std::int64_t times) {
 // --- The rows ---------------------------------------------------------------------------------
 
 constexpr Sizes kTasks = {
-    .full = 10'000, .warm_up = 1'000, .smoke = 1'200, .min = 1, .max = 30'000};
+    .full = 10'000, .warm_up = 1'000, .smoke = 1'200, .min = 1, .max = 20'000};
 constexpr Sizes kSkynetDepth = {.full = 3, .warm_up = 2, .smoke = 2, .min = 0, .max = 3};
 constexpr Sizes kFibNumber = {.full = 15, .warm_up = 10, .smoke = 8, .min = 0, .max = 18};
 constexpr Sizes kYields = {.full = 100, .warm_up = 10, .smoke = 2, .min = 1, .max = 1'000'000};

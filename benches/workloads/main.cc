@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// skua_workloads: every row of benches/rows under Google Benchmark, with each scheduling policy, with 1, 2, 4, ... workers
-// up to the number of CPUs, and for I/O with each backend. Named ROW/POLICY[/BACKEND]/workers:N.
+// skua_workloads: every row of benches/rows under Google Benchmark, with each scheduling policy, with 1, 2, 4, ...
+// workers up to the number of CPUs, and for I/O with each backend. Named ROW/POLICY[/BACKEND]/workers:N.
 //
 //   skua_workloads --benchmark_filter='^yield/' --benchmark_repetitions=5
 //   skua_workloads --row_size=smoke --benchmark_min_time=0    each once, as small as it goes

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// uv_rows: what libuv has of the rows: closures on its pool, and timers. One loop on one thread, whatever --workers says,
-// and the pool of four threads that libuv makes unless told otherwise.
+// uv_rows: what libuv has of the rows: closures on its pool, and timers. One loop on one thread, whatever --workers
+// says, and the pool of four threads that libuv makes unless told otherwise.
 #include <algorithm>
 #include <array>
 #include <cstddef>
