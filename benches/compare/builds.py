@@ -28,7 +28,7 @@ class Program:
 @dataclasses.dataclass(frozen=True)
 class Workspace:
     source: pathlib.Path  # The root of the repository.
-    output: pathlib.Path  # build/compare, unless said otherwise.
+    output: pathlib.Path  # build/compare
     programs: pathlib.Path | None = None  # Where all programs are already. Nothing is built.
 
     def folder(self, name: str) -> pathlib.Path:

@@ -155,7 +155,10 @@ def _parser() -> argparse.ArgumentParser:
         "those of however they were built. What is not there is not compared",
     )
     parser.add_argument(
-        "--output", type=pathlib.Path, metavar="DIR", help="instead of build/compare"
+        "--output",
+        type=pathlib.Path,
+        metavar="DIR",
+        help="for the report, instead of build/compare",
     )
     return parser
 
@@ -263,8 +266,9 @@ def main(root: pathlib.Path, argv: Sequence[str]) -> int:
             _say(f"scripts/compare: the installation failed: {error}")
             return _EXIT_FAILED
 
-    output = (arguments.output or root / "build" / "compare").resolve()
-    workspace = Workspace(root, output, arguments.programs)
+    built = root / "build" / "compare"
+    output = (arguments.output or built).resolve()
+    workspace = Workspace(root, built, arguments.programs)
     entrants: list[Entrant] = []
     absent: dict[str, str] = {}
     failed = False
