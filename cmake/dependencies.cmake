@@ -134,8 +134,12 @@ if(SKUA_BUILD_BENCHES)
   set(BENCHMARK_ENABLE_INSTALL OFF)
   skua_find_or_fetch(benchmark https://github.com/google/benchmark.git ${SKUA_BENCHMARK_TAG}
     libbenchmark-dev)
-  # A peer in the comparison of schedulers: not needed, and not downloaded.
+  # Peers in the comparison of schedulers: not needed, and not downloaded.
   find_package(TBB QUIET)
+  find_path(SKUA_ASIO_INCLUDE_DIR asio/awaitable.hpp)
+  find_path(SKUA_UV_INCLUDE_DIR uv.h)
+  find_library(SKUA_UV_LIBRARY uv)
+  mark_as_advanced(SKUA_ASIO_INCLUDE_DIR SKUA_UV_INCLUDE_DIR SKUA_UV_LIBRARY)
 endif()
 if(SKUA_BUILD_EXAMPLES)
   find_package(OpenSSL QUIET)

@@ -4,7 +4,11 @@
     tables    the rows and the competitors: add one there
     builds    makes the competitors' programs
     session   runs them in turn
+    echo      the runs that need a server and a client
+    progress  how far the session is
     figures   medians, ratios, spreads
     report    text, Markdown, JSON
+    html      the page with pictures
+    baseline  what has changed since an earlier report
     cli       the command line
 """

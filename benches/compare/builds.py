@@ -29,6 +29,7 @@ class Program:
 class Workspace:
     source: pathlib.Path  # The root of the repository.
     output: pathlib.Path  # build/compare
+    programs: pathlib.Path | None = None  # Where all programs are already. Nothing is built.
 
     def folder(self, name: str) -> pathlib.Path:
         path = self.output / name
@@ -72,7 +73,17 @@ def _first_line(command: list[str]) -> str:
     return (result.stdout.splitlines() or ["unknown version"])[0]
 
 
-# --- Skua and oneTBB: CMake -------------------------------------------------------------------
+def _prebuilt(workspace: Workspace, target: str) -> Program | None:
+    """The program of the folder with all programs, if there is such a folder."""
+    if workspace.programs is None:
+        return None
+    path = workspace.programs / target
+    if not path.is_file():
+        raise NotInstalled(f"no {target} in {workspace.programs}")
+    return Program(path, f"as built in {workspace.programs}")
+
+
+# --- Skua, and what CMake builds beside it ----------------------------------------------------
 
 
 def _configure(workspace: Workspace, name: str, compiler: str) -> pathlib.Path:
@@ -108,7 +119,13 @@ def _compiler_version(compiler: str) -> str:
     return _first_line([compiler, "--version"])
 
 
-def _skua(workspace: Workspace, name: str, compiler: str, target: str = "skua_rows") -> Program:
+def _skua(
+    workspace: Workspace, name: str, compilers: tuple[str, ...], target: str = "skua_rows"
+) -> Program:
+    prebuilt = _prebuilt(workspace, target)
+    if prebuilt:
+        return prebuilt
+    compiler = _tool(*compilers)
     path = _build(_configure(workspace, name, compiler), target)
     git = shutil.which("git")
     commit = "unknown commit"
@@ -118,40 +135,32 @@ def _skua(workspace: Workspace, name: str, compiler: str, target: str = "skua_ro
 
 
 def skua_clang(workspace: Workspace) -> Program:
-    return _skua(workspace, "skua", _tool("clang++-19"))
+    return _skua(workspace, "skua", ("clang++-19",))
 
 
 def skua_gcc(workspace: Workspace) -> Program:
-    return _skua(workspace, "skua-gcc", _tool("g++-12", "g++"))
+    if workspace.programs is not None:
+        raise NotInstalled(f"{workspace.programs} has the programs of one compiler")
+    return _skua(workspace, "skua-gcc", ("g++-12", "g++"))
 
 
-def tbb(workspace: Workspace) -> Program:
-    compiler = _tool("clang++-19")
-    folder = _configure(workspace, "skua", compiler)
-    cache = (folder / "CMakeCache.txt").read_text(encoding="utf-8")
-    found = re.search(r"^TBB_DIR:PATH=(.*)$", cache, re.MULTILINE)
-    if not found or found[1].endswith("-NOTFOUND"):
-        raise NotInstalled("CMake does not find oneTBB")
-    version = "unknown version"
-    config = pathlib.Path(found[1]) / "TBBConfigVersion.cmake"
-    if config.is_file():
-        numbers = re.search(r'PACKAGE_VERSION "([0-9.]+)"', config.read_text(encoding="utf-8"))
-        version = numbers[1] if numbers else version
-    return Program(_build(folder, "tbb_rows"), f"{version}, {_compiler_version(compiler)}")
+def skua_echo(workspace: Workspace) -> Program:
+    return _skua(workspace, "skua", ("clang++-19",), "skua_echo")
 
 
-def _c_program(workspace: Workspace, target: str) -> Program:
+def _c_program(workspace: Workspace, target: str, version: str = "") -> Program:
+    """Of C++ without Skua; `version` is that of the library that it compares."""
+    prebuilt = _prebuilt(workspace, target)
+    if prebuilt:
+        return prebuilt
     compiler = _tool("clang++-19")
     path = _build(_configure(workspace, "skua", compiler), target)
-    return Program(path, _compiler_version(compiler))
+    versions = [version, _compiler_version(compiler)]
+    return Program(path, ", ".join(filter(None, versions)))
 
 
 def echo_load(workspace: Workspace) -> Program:
     return _c_program(workspace, "echo_load")
-
-
-def skua_echo(workspace: Workspace) -> Program:
-    return _skua(workspace, "skua", _tool("clang++-19"), "skua_echo")
 
 
 def epoll_echo(workspace: Workspace) -> Program:
@@ -166,17 +175,74 @@ def uring_rows(workspace: Workspace) -> Program:
     return _c_program(workspace, "uring_rows")
 
 
-def asio_echo(workspace: Workspace) -> Program:
-    header = pathlib.Path("/usr/include/asio/version.hpp")
+def threads(workspace: Workspace) -> Program:
+    return _c_program(workspace, "threads_rows")
+
+
+def mutex_pool(workspace: Workspace) -> Program:
+    return _c_program(workspace, "mutex_pool_rows")
+
+
+def std_async(workspace: Workspace) -> Program:
+    return _c_program(workspace, "std_async_rows")
+
+
+def tbb(workspace: Workspace) -> Program:
+    prebuilt = _prebuilt(workspace, "tbb_rows")
+    if prebuilt:
+        return prebuilt
+    folder = _configure(workspace, "skua", _tool("clang++-19"))
+    cache = (folder / "CMakeCache.txt").read_text(encoding="utf-8")
+    found = re.search(r"^TBB_DIR:PATH=(.*)$", cache, re.MULTILINE)
+    if not found or found[1].endswith("-NOTFOUND"):
+        raise NotInstalled("CMake does not find oneTBB")
+    version = "unknown version"
+    config = pathlib.Path(found[1]) / "TBBConfigVersion.cmake"
+    if config.is_file():
+        numbers = re.search(r'PACKAGE_VERSION "([0-9.]+)"', config.read_text(encoding="utf-8"))
+        version = numbers[1] if numbers else version
+    return _c_program(workspace, "tbb_rows", version)
+
+
+def _header(workspace: Workspace, path: str, library: str) -> str:
+    """What is in the header of a library that has no CMake package. Not read if the programs are there."""
+    if workspace.programs is not None:
+        return ""
+    header = pathlib.Path("/usr/include") / path
     if not header.is_file():
-        raise NotInstalled("no standalone Asio in /usr/include")
-    found = re.search(
-        r"// ASIO_VERSION.*?#define ASIO_VERSION (\d+)", header.read_text(), re.DOTALL
-    )
+        raise NotInstalled(f"no {library} in /usr/include")
+    return header.read_text(encoding="utf-8", errors="replace")
+
+
+def _asio(workspace: Workspace, target: str) -> Program:
+    header = _header(workspace, "asio/version.hpp", "standalone Asio")
+    found = re.search(r"// ASIO_VERSION.*?#define ASIO_VERSION (\d+)", header, re.DOTALL)
     number = int(found[1]) if found else 0
     version = f"{number // 100000}.{number // 100 % 1000}.{number % 100}"
-    program = _c_program(workspace, "asio_echo")
-    return dataclasses.replace(program, version=f"{version}, {program.version}")
+    return _c_program(workspace, target, version)
+
+
+def asio(workspace: Workspace) -> Program:
+    return _asio(workspace, "asio_rows")
+
+
+def asio_echo(workspace: Workspace) -> Program:
+    return _asio(workspace, "asio_echo")
+
+
+def _uv(workspace: Workspace, target: str) -> Program:
+    _header(workspace, "uv.h", "libuv")
+    header = _header(workspace, "uv/version.h", "libuv")
+    numbers = re.findall(r"#define UV_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)", header)
+    return _c_program(workspace, target, ".".join(numbers))
+
+
+def uv(workspace: Workspace) -> Program:
+    return _uv(workspace, "uv_rows")
+
+
+def uv_echo(workspace: Workspace) -> Program:
+    return _uv(workspace, "uv_echo")
 
 
 # --- Tokio ------------------------------------------------------------------------------------
@@ -193,6 +259,9 @@ def tokio_echo(workspace: Workspace) -> Program:
 
 
 def _tokio(workspace: Workspace, binary: str) -> Program:
+    prebuilt = _prebuilt(workspace, binary)
+    if prebuilt:
+        return prebuilt
     # Debian's own, not those of a rustup that stands first in the path: they fit Debian's crates.
     cargo, rustc = pathlib.Path("/usr/bin/cargo"), pathlib.Path("/usr/bin/rustc")
     for tool in (cargo, rustc):
@@ -236,6 +305,9 @@ def go_echo(workspace: Workspace) -> Program:
 
 
 def _go(workspace: Workspace, binary: str, package: str) -> Program:
+    prebuilt = _prebuilt(workspace, binary)
+    if prebuilt:
+        return prebuilt
     tool = _tool("go", "/usr/lib/go/bin/go")
     folder = workspace.folder("go")
     program = folder / binary

@@ -19,6 +19,7 @@ from .builds import BuildFailed, NotInstalled, Workspace
 from .report import Report, text_table
 from .session import Entrant, enter, run_all
 from .tables import (
+    BASELINES,
     DEFAULT_ECHO_PEERS,
     DEFAULT_PEERS,
     ECHO_PEERS,
@@ -67,6 +68,12 @@ def _report(path: str) -> dict[str, Any]:
         raise argparse.ArgumentTypeError(f"{path}: {error}") from error
 
 
+def _folder(path: str) -> pathlib.Path:
+    if not pathlib.Path(path).is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is no folder")
+    return pathlib.Path(path).resolve()
+
+
 def _at_least_one(text: str) -> int:
     try:
         number = int(text)
@@ -84,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         if row.group:
             groups.setdefault(row.group, []).append(row.name)
     peers = list(dict.fromkeys(peer.name for peer in (*PEERS, *ECHO_PEERS)))
-    default_peers = list(dict.fromkeys((*DEFAULT_PEERS, *DEFAULT_ECHO_PEERS)))
+    default_peers = ",".join(dict.fromkeys((*DEFAULT_PEERS, *DEFAULT_ECHO_PEERS)))
     parser = argparse.ArgumentParser(
         prog="scripts/compare",
         description=_DESCRIPTION,
@@ -111,10 +118,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--peers",
-        type=_names([*peers, "none"], "peer"),
-        default=default_peers,
+        type=_names([*peers, "none"], "peer", {"all": peers, "baselines": BASELINES}),
         metavar="P,...",
-        help=f"these peers of: {', '.join(peers)}; or none (default {','.join(default_peers)})",
+        help=f"these peers of: {', '.join(peers)}; or all, baselines, none (default {default_peers}, and without "
+        f"--quick {','.join(BASELINES)})",
     )
     parser.add_argument(
         "--gcc",
@@ -123,6 +130,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--workers", type=_at_least_one, default=2, metavar="N", help="of each runtime (default 2)"
+    )
+    parser.add_argument(
+        "--no-scaling",
+        action="store_true",
+        help="the rows that show throughput against workers not with 1, 2, 4, ... up to the number of CPUs as well",
     )
     parser.add_argument(
         "--baseline",
@@ -134,6 +146,19 @@ def _parser() -> argparse.ArgumentParser:
         "--install",
         action="store_true",
         help="first install what is missing, with apt-get (Debian 12; root or sudo)",
+    )
+    parser.add_argument(
+        "--programs",
+        type=_folder,
+        metavar="DIR",
+        help="builds nothing, runs the programs of this folder: to see that the comparison works, for the figures are "
+        "those of however they were built. What is not there is not compared",
+    )
+    parser.add_argument(
+        "--output",
+        type=pathlib.Path,
+        metavar="DIR",
+        help="for the report, instead of build/compare",
     )
     return parser
 
@@ -193,8 +218,17 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _more_workers(cpus: int, workers: int) -> list[int]:
+    """1, 2, 4, ... and the number of CPUs, but not `workers`."""
+    counts = [1 << i for i in range(cpus.bit_length()) if 1 << i < cpus] + [cpus]
+    return [count for count in counts if count != workers]
+
+
 def _competitors(arguments: argparse.Namespace, rows: Sequence[Row]) -> list[Competitor]:
     """Those that the rows need; Skua first."""
+    if arguments.peers is None:
+        arguments.peers = [*DEFAULT_PEERS, *DEFAULT_ECHO_PEERS]
+        arguments.peers += [] if arguments.quick else BASELINES
     competitors: list[Competitor] = []
     if any(not row.load for row in rows):
         competitors += [SKUA] + ([SKUA_GCC] if arguments.gcc else [])
@@ -232,13 +266,15 @@ def main(root: pathlib.Path, argv: Sequence[str]) -> int:
             _say(f"scripts/compare: the installation failed: {error}")
             return _EXIT_FAILED
 
-    output = root / "build" / "compare"
-    workspace = Workspace(root, output)
+    built = root / "build" / "compare"
+    output = (arguments.output or built).resolve()
+    workspace = Workspace(root, built, arguments.programs)
     entrants: list[Entrant] = []
     absent: dict[str, str] = {}
     failed = False
     for competitor in competitors:
-        _say(f"Building {competitor.name} ...")
+        if not arguments.programs:
+            _say(f"Building {competitor.name} ...")
         try:
             entrants.append(enter(competitor, workspace))
         except NotInstalled as missing:
@@ -261,6 +297,7 @@ def main(root: pathlib.Path, argv: Sequence[str]) -> int:
         rounds,
         lambda row: row.quick_size if arguments.quick else None,
         arguments.workers,
+        [] if arguments.no_scaling else _more_workers(os.cpu_count() or 1, arguments.workers),
     )
     report = Report(context, entrants, rows, results, absent)
     output.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,18 @@ import statistics
 from typing import Sequence
 
 
+# Of a distribution: the figure's name, and which part of all values it leaves above it. 0: none.
+LATENCIES = {
+    "p10_us": 0.9,
+    "p50_us": 0.5,
+    "p90_us": 0.1,
+    "p99_us": 0.01,
+    "p999_us": 0.001,
+    "p9999_us": 0.0001,
+    "max_us": 0.0,
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Run:
     """One run of a row by a competitor."""

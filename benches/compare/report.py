@@ -7,7 +7,7 @@ import dataclasses
 import math
 from typing import Any, Sequence
 
-from .figures import Run, Spread, figure_of, ratio_of
+from .figures import LATENCIES, Run, Spread, figure_of, ratio_of
 from .html import html_page
 from .session import Entrant, Results
 from .tables import SKUA, SKUA_GCC, Row
@@ -19,7 +19,7 @@ _NOISE_BAR = 0.05
 @dataclasses.dataclass(frozen=True)
 class Report:
     context: dict[str, Any]  # How and where it was measured.
-    entrants: Sequence[Entrant]  # Skua is the first.
+    entrants: Sequence[Entrant]  # Skua is among them.
     rows: Sequence[Row]
     results: Results
     absent: dict[str, str]  # Competitors that could not take part, and why.
@@ -35,6 +35,14 @@ class Report:
             return None
         return ratio_of(runs[name], runs[other], row.figure)
 
+    def _title(self, row: Row, name: str) -> str:
+        """The competitor, with its size if it cannot do Skua's."""
+        runs = self._runs(row)
+        own, skua = (runs.get(n, [None])[0] for n in (name, SKUA.name))
+        if own and skua and own.figures.get("size", 0) != skua.figures.get("size", 0):
+            return f"{name} (size {own.figures['size']:.0f})"
+        return name
+
     def main_table(self) -> list[list[str]]:
         table = [["row", "competitor", "median", "min - max", "Skua / it", "max RSS", "CPU s"]]
         for row in self.rows:
@@ -45,7 +53,7 @@ class Report:
                 table.append(
                     [
                         row.name,
-                        name,
+                        self._title(row, name),
                         f"{_number(figure.median)} {row.unit}",
                         f"{_number(figure.least)} - {_number(figure.most)}",
                         _ratio_text(ratio) if ratio else "",
@@ -54,6 +62,43 @@ class Report:
                     ]
                 )
         return table
+
+    def scaling(self) -> list[dict[str, Any]]:
+        """Ops a second of the rows that were run with several numbers of workers, fewer workers first."""
+        scaled = self.results.scaled
+        points = []
+        for row in self.rows:
+            if not any(row.name in by_row for by_row in scaled.values()):
+                continue
+            counts = {**scaled, self.context["workers"]: {row.name: self._runs(row)}}
+            for name in self._runs(row):
+                for workers in sorted(counts):
+                    runs = counts[workers].get(row.name, {}).get(name)
+                    if not runs:
+                        continue
+                    spread = figure_of(runs, "ns_per_op")
+                    points.append(
+                        {
+                            "row": row.name,
+                            "competitor": name,
+                            "workers": workers,
+                            "ops_per_s": 1e9 / spread.median,
+                            "min": 1e9 / spread.most,
+                            "max": 1e9 / spread.least,
+                        }
+                    )
+        return points
+
+    def scaling_table(self) -> list[list[str]]:
+        points = self.scaling()
+        counts = sorted({point["workers"] for point in points})
+        head = ["row", "competitor"] + [f"{n} worker{'s' if n > 1 else ''}" for n in counts]
+        lines: dict[tuple[str, str], list[str]] = {}
+        for point in points:
+            key = (point["row"], point["competitor"])
+            line = lines.setdefault(key, [*key] + [""] * len(counts))
+            line[2 + counts.index(point["workers"])] = f"{_number(point['ops_per_s'] / 1e6)} M/s"
+        return [head, *lines.values()]
 
     def gcc_table(self) -> list[list[str]]:
         table = [["row", "GCC / Clang", f"within {GCC_BAR}"]]
@@ -84,9 +129,9 @@ class Report:
     def remarks(self) -> list[str]:
         remarks = [f"{name}: not compared: {why}" for name, why in self.absent.items()]
         remarks += [f"FAILED {failure}" for failure in self.results.failures]
-        skua = self.entrants[0]
+        skua = [e for e in self.entrants if e.competitor.name == SKUA.name]
         for row in self.rows:
-            if not skua.has(row):
+            if not any(e.has(row) for e in skua):
                 remarks.append(f"{row.name}: Skua's program does not run this row.")
         share = self.results.foreign_share
         if share > _NOISE_BAR:
@@ -102,6 +147,7 @@ class Report:
         sections = [
             ("Rows", self.main_table()),
             ("Skua built by GCC, to Skua built by Clang", self.gcc_table()),
+            ("Throughput against workers", self.scaling_table()),
             ("Further figures", self.further_table()),
         ]
         return [(title, table) for title, table in sections if len(table) > 1]
@@ -165,6 +211,7 @@ class Report:
             },
             "benchmarks": benchmarks,
             "ratios": ratios,
+            "scaling": self.scaling(),
         }
 
 
@@ -201,8 +248,14 @@ def _median(row: Row, name: str, runs: list[Run]) -> dict[str, Any]:
         "cpu_time": figure_of(runs, "cpu_s").median * 1e9 / ops,
         "time_unit": "ns",
         "max_rss_kib": figure_of(runs, "max_rss_kib").median,
-        **{figure: figure_of(runs, figure).median for figure in row.further},
+        **{figure: figure_of(runs, figure).median for figure in _medians(row, runs)},
     }
+
+
+def _medians(row: Row, runs: list[Run]) -> list[str]:
+    """Which figures beside the time for each op."""
+    distribution = [name for name in LATENCIES if all(name in run.figures for run in runs)]
+    return list(dict.fromkeys((row.figure, *row.further, *distribution)))
 
 
 # --- Texts ------------------------------------------------------------------------------------

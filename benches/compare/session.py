@@ -9,15 +9,14 @@ import json
 import os
 import pathlib
 import resource
-import statistics
 import subprocess
-import sys
 import time
-from typing import Callable, Sequence
+from typing import Callable, Iterator, Mapping, Sequence
 
 from . import builds, echo
 from .builds import BuildFailed, NotInstalled, Program, Workspace
 from .figures import Run
+from .progress import Console, Schedule
 from .tables import ROWS, Competitor, Row
 
 RUN_TIMEOUT_S = 900
@@ -36,7 +35,7 @@ class Entrant:
 
     competitor: Competitor
     program: Program
-    rows: frozenset[str]  # That the program has.
+    rows: Mapping[str, int]  # That the program has, with their full sizes.
     environment: dict[str, str]
     load_program: pathlib.Path | None = None  # Of a server: what asks it.
 
@@ -46,12 +45,20 @@ class Entrant:
     def has(self, row: Row) -> bool:
         return self.program_row(row) in self.rows
 
+    def size(self, row: Row, size: int | None) -> int | None:
+        """What the program gets, if others get `size`; None: its own full size."""
+        if size is None or (not row.load and self.rows[self.program_row(row)] < size):
+            return None
+        return size
+
 
 @dataclasses.dataclass
 class Results:
     """Of a session. Runs by row, then by competitor, both in the order of their tables."""
 
     runs: dict[str, dict[str, list[Run]]] = dataclasses.field(default_factory=dict)
+    # The same for other numbers of workers, by which they are first.
+    scaled: dict[int, dict[str, dict[str, list[Run]]]] = dataclasses.field(default_factory=dict)
     failures: list[str] = dataclasses.field(default_factory=list)
     foreign_cpu_s: float = 0  # What other processes used while ours ran.
     available_cpu_s: float = 0
@@ -74,19 +81,20 @@ def enter(competitor: Competitor, workspace: Workspace) -> Entrant:
         if competitor.io:
             environment["SKUA_IO"] = competitor.io
         loads = {row.name: row.load for row in ROWS if row.load}
-        able = frozenset(name for name, load in loads.items() if competitor.hogs or not load.hogged)
+        able = {name: 0 for name, load in loads.items() if competitor.hogs or not load.hogged}
         return Entrant(competitor, program, able, environment, builds.echo_load(workspace).path)
     listed = subprocess.run([program.path, "--list"], capture_output=True, text=True)
     if listed.returncode != 0:
         raise BuildFailed(f"{program.path} --list: {listed.stderr.strip()}")
-    rows = frozenset(line.split()[0] for line in listed.stdout.splitlines() if line)
-    return Entrant(competitor, program, rows, environment)
+    lines = [line.split() for line in listed.stdout.splitlines() if line]
+    return Entrant(competitor, program, {line[0]: int(line[1]) for line in lines}, environment)
 
 
 def _run_program(
     entrant: Entrant, row: Row, size: int | None, workers: int
 ) -> subprocess.CompletedProcess[str]:
     command = [str(entrant.program.path), entrant.program_row(row), "--workers", str(workers)]
+    size = entrant.size(row, size)
     if size is not None:
         command += ["--size", str(size)]
     return subprocess.run(
@@ -161,37 +169,37 @@ def _children_cpu_s() -> float:
 # --- The session ------------------------------------------------------------------------------
 
 
-class _Schedule:
-    """Knows how long runs take, once they have run, and so what is left."""
+@dataclasses.dataclass(frozen=True)
+class _Cell:
+    """A row with a number of workers, and who takes part."""
 
-    _UNKNOWN_S = 5.0
+    row: Row
+    workers: int
+    entrants: list[Entrant]
+    runs: dict[str, list[Run]]  # Where they are kept.
 
-    def __init__(self, pending: Sequence[tuple[str, str]]):
-        self._pending = list(pending)  # (row, competitor) of each run to come.
-        self._total = len(self._pending)
-        self._seconds: dict[tuple[str, str], float] = {}
-
-    def done(self, row: str, competitor: str, seconds: float) -> None:
-        self._pending.remove((row, competitor))
-        self._seconds[(row, competitor)] = seconds
-
-    def dropped(self, row: str, competitor: str) -> None:
-        self._pending = [run for run in self._pending if run != (row, competitor)]
-
-    def _guess_s(self, run: tuple[str, str]) -> float:
-        if run in self._seconds:
-            return self._seconds[run]
-        known = [s for (row, _), s in self._seconds.items() if row == run[0]]
-        return statistics.median(known or list(self._seconds.values()) or [self._UNKNOWN_S])
-
-    def progress(self) -> str:
-        left_s = sum(self._guess_s(run) for run in self._pending)
-        left = f"{left_s / 60:.0f} min" if left_s >= 90 else f"{left_s:.0f} s"
-        return f"[{self._total - len(self._pending)}/{self._total}, about {left} left]"
+    @property
+    def name(self) -> str:
+        return f"{self.row.name} with {self.workers} worker{'s' if self.workers > 1 else ''}"
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def _cells(
+    results: Results,
+    entrants: Sequence[Entrant],
+    rows: Sequence[Row],
+    workers: int,
+    more_workers: Sequence[int],
+) -> Iterator[_Cell]:
+    for row in rows:
+        able = [e for e in entrants if e.has(row)]
+        runs = results.runs.setdefault(row.name, {})
+        runs.update({e.competitor.name: [] for e in able})
+        yield _Cell(row, workers, able, runs)
+        for count in more_workers if row.scales else ():
+            scaling = [e for e in able if not e.competitor.is_single]
+            runs = results.scaled.setdefault(count, {}).setdefault(row.name, {})
+            runs.update({e.competitor.name: [] for e in scaling})
+            yield _Cell(row, count, scaling, runs)
 
 
 def run_all(
@@ -200,38 +208,41 @@ def run_all(
     rounds: int,
     size_of: Callable[[Row], int | None],
     workers: int,
-    say: Callable[[str], None] = _say,
+    more_workers: Sequence[int] = (),
+    console: Console | None = None,
 ) -> Results:
-    """Every row, `rounds` times, by each competitor that has it. A competitor that fails a row is out of that row."""
+    """Every row, `rounds` times, by each competitor that has it; rows that scale also with each of `more_workers`.
+
+    A competitor that fails a row is out of that row, with this number of workers.
+    """
     results = Results()
-    plan = {row.name: [e for e in entrants if e.has(row)] for row in rows}
-    schedule = _Schedule(
-        [(row.name, e.competitor.name) for row in rows for e in plan[row.name]] * rounds
-    )
-    for row in rows:
-        taking_part = plan[row.name]
-        runs = results.runs.setdefault(row.name, {e.competitor.name: [] for e in taking_part})
+    console = console or Console()
+    cells = list(_cells(results, entrants, rows, workers, more_workers))
+    schedule = Schedule([(c.name, e.competitor.name) for c in cells for e in c.entrants] * rounds)
+    for cell in cells:
+        row = cell.row
         for round_number in range(rounds):
-            for entrant in list(taking_part):
+            for entrant in list(cell.entrants):
                 name = entrant.competitor.name
                 busy_s, children_s, start_s = _busy_cpu_s(), _children_cpu_s(), time.monotonic()
                 try:
-                    figures = run_once(entrant, row, size_of(row), workers)
+                    figures = run_once(entrant, row, size_of(row), cell.workers)
                 except RunFailed as failure:
                     results.failures.append(f"{row.name}: {name}: {failure}")
-                    taking_part.remove(entrant)
-                    runs.pop(name)
-                    schedule.dropped(row.name, name)
-                    say(f"FAILED {results.failures[-1]}")
+                    cell.entrants.remove(entrant)
+                    cell.runs.pop(name)
+                    schedule.dropped(cell.name, name)
+                    console.say(f"FAILED {results.failures[-1]}")
                     continue
                 seconds = time.monotonic() - start_s
                 ours_s = _children_cpu_s() - children_s
                 results.foreign_cpu_s += max(0.0, _busy_cpu_s() - busy_s - ours_s)
                 results.available_cpu_s += seconds * (os.cpu_count() or 1)
-                schedule.done(row.name, name, seconds)
-                runs[name].append(Run(round_number, figures))
-                say(
-                    f"{schedule.progress()} {row.name}, round {round_number + 1} of {rounds}, "
+                schedule.done(cell.name, name, seconds)
+                cell.runs[name].append(Run(round_number, figures))
+                console.progress(
+                    f"{schedule.progress()}: {cell.name}, round {round_number + 1} of {rounds}, "
                     f"{name}: {figures[row.figure]:.1f} {row.unit}"
                 )
+    console.close()
     return results

@@ -33,17 +33,22 @@ class Row:
     peer_row: str | None = None  # What the peers call the same work, if not by the row's name.
     group: str | None = None  # Another name, for all rows that have it.
     load: EchoLoad | None = None  # Run by servers, not by programs of rows.
+    scales: bool = False  # Also run with other numbers of workers.
 
 
 @dataclasses.dataclass(frozen=True)
 class Competitor:
-    """A program that runs rows, and how it is made."""
+    """A program that runs rows, and how it is made.
+
+    Its row may have a smaller full size than Skua's: where a size is given, it gets no more than that.
+    """
 
     name: str
     title: str  # In reports, with the version after it.
     build: Callable[[builds.Workspace], builds.Program]
     packages: tuple[str, ...]  # Of Debian 12.
     is_peer: bool = True
+    is_single: bool = False  # Does not care how many workers it is to have.
     preload: str | None = None  # A library that takes malloc's place, as the linker names it.
     serves: bool = False  # Its program is an echo server, for the rows with a load.
     hogs: bool = False  # A server with --hog.
@@ -81,18 +86,18 @@ ROWS = (
     Row("skynet_n", quick_size=6, peer_row="skynet"),
     Row("skynet_v", quick_size=6, peer_row="skynet"),
     Row("fib", quick_size=30),
-    Row("fib_n", quick_size=30, peer_row="fib"),
+    Row("fib_n", quick_size=30, peer_row="fib", scales=True),
     Row("nqueens", quick_size=11),
-    Row("matmul", quick_size=1024),
-    Row("spawn_join", quick_size=200_000),
-    Row("spawn_external", quick_size=200_000),
+    Row("matmul", quick_size=1024, scales=True),
+    Row("spawn_join", quick_size=200_000, scales=True),
+    Row("spawn_external", quick_size=200_000, scales=True),
     Row("chained_spawn", quick_size=200_000),
-    Row("skynet_spawn", quick_size=5),
+    Row("skynet_spawn", quick_size=5, scales=True),
     Row("fib_spawn", quick_size=23),
-    Row("yield", quick_size=200),
+    Row("yield", quick_size=200, scales=True),
     Row("ping_pong", quick_size=200),
     Row("mpsc_1_1", quick_size=1_000_000),
-    Row("mpsc_4_1", quick_size=1_000_000),
+    Row("mpsc_4_1", quick_size=1_000_000, scales=True),
     Row("mpmc_4_4", quick_size=1_000_000),
     Row("mutex", quick_size=10_000),
     Row("spawn_blocking", quick_size=50_000),
@@ -154,7 +159,13 @@ PEERS = (
     Competitor("tbb", "oneTBB", builds.tbb, packages=("libtbb-dev",)),
     Competitor("tokio", "Tokio", builds.tokio, packages=_TOKIO_PACKAGES),
     Competitor("go", "Go", builds.go, packages=("golang-go",)),
-    Competitor("uring", "C with io_uring", builds.uring_rows, packages=()),
+    Competitor("asio", "Asio", builds.asio, packages=("libasio-dev",)),
+    Competitor("uv", "libuv", builds.uv, packages=("libuv1-dev",), is_single=True),
+    Competitor("uring", "C with io_uring", builds.uring_rows, packages=(), is_single=True),
+    # What one would try first. Not with --quick, unless asked for.
+    Competitor("threads", "A thread for each task", builds.threads, packages=()),
+    Competitor("mutex-pool", "Threads, one queue, one mutex", builds.mutex_pool, packages=()),
+    Competitor("std-async", "std::async", builds.std_async, packages=()),
     # Not run unless asked for.
     Competitor(
         "tbb-tcmalloc",
@@ -171,7 +182,8 @@ PEERS = (
         preload=_TCMALLOC,
     ),
 )
-DEFAULT_PEERS = ("tbb", "tokio", "go", "uring")
+DEFAULT_PEERS = ("tbb", "tokio", "go", "asio", "uv", "uring")
+BASELINES = ("threads", "mutex-pool", "std-async")
 
 # --- Echo servers -------------------------------------------------------------------------------
 
@@ -210,5 +222,6 @@ ECHO_PEERS = (
     Competitor("epoll", "C with epoll", builds.epoll_echo, packages=(), serves=True),
     Competitor("uring", "C with io_uring", builds.uring_echo, packages=(), serves=True),
     Competitor("asio", "Asio", builds.asio_echo, packages=("libasio-dev",), serves=True),
+    Competitor("uv", "libuv", builds.uv_echo, packages=("libuv1-dev",), serves=True),
 )
-DEFAULT_ECHO_PEERS = ("tokio", "go", "epoll", "uring", "asio", "skua-epoll")
+DEFAULT_ECHO_PEERS = ("tokio", "go", "epoll", "uring", "asio", "uv", "skua-epoll")

@@ -336,15 +336,18 @@ class Load {
   void print(const Usage& own, double server_cpu_s, std::int64_t answers) const {
     const auto requests = static_cast<double>(answers);
     const auto us = [](std::int64_t ns) { return static_cast<double>(ns) * 1e-3; };
+    const auto quantile_us = [&](double fraction) {
+      return us(figures_.latency.quantile_ns(fraction));
+    };
     std::printf(
         "{\"connections\": %d, \"ns_per_op\": %.3f, \"wall_s\": %.6f, \"ops\": %lld, "
-        "\"requests_per_s\": %.1f, \"p50_us\": %.3f, \"p99_us\": %.3f, \"p999_us\": %.3f, "
-        "\"max_us\": %.3f, \"load_cpu_us\": %.4f",
+        "\"requests_per_s\": %.1f, \"p10_us\": %.3f, \"p50_us\": %.3f, \"p90_us\": %.3f, "
+        "\"p99_us\": %.3f, \"p999_us\": %.3f, \"p9999_us\": %.3f, \"max_us\": %.3f, "
+        "\"load_cpu_us\": %.4f",
         options_.connections, own.wall_s * 1e9 / requests, own.wall_s,
-        static_cast<long long>(answers), requests / own.wall_s,
-        us(figures_.latency.quantile_ns(0.5)), us(figures_.latency.quantile_ns(0.99)),
-        us(figures_.latency.quantile_ns(0.999)), us(figures_.latency.max_ns()),
-        own.cpu_s * 1e6 / requests);
+        static_cast<long long>(answers), requests / own.wall_s, quantile_us(0.1), quantile_us(0.5),
+        quantile_us(0.9), quantile_us(0.99), quantile_us(0.999), quantile_us(0.9999),
+        us(figures_.latency.max_ns()), own.cpu_s * 1e6 / requests);
     if (options_.rate > 0) {
       std::printf(", \"rate\": %.1f, \"load_late_p99_us\": %.3f", options_.rate,
                   us(figures_.lateness.quantile_ns(0.99)));

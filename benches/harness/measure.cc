@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <fstream>
+#include <malloc.h>
 #include <string>
 #include <sys/resource.h>
 #include <sys/time.h>
@@ -50,6 +51,12 @@ std::int64_t peak_rss_kib() {
     std::getline(status, key);
   }
   return 0;
+}
+
+void forget_peak_rss() {
+  ::malloc_trim(0);
+  constexpr int kResetPeak = 5;  // proc(5)
+  std::ofstream("/proc/self/clear_refs") << kResetPeak;
 }
 
 }  // namespace skua::bench

@@ -41,6 +41,9 @@ Usage measure(Work&& work) {
 //
 // Not getrusage's ru_maxrss: that one is handed on by exec, and starts at what the starting program had.
 std::int64_t peak_rss_kib();
+// Gives free memory back, and lets peak_rss_kib() count from what is resident then. Without effect where the kernel
+// does not let it.
+void forget_peak_rss();
 
 // The sample at this quantile by the nearest rank, in us: 0.5 for the median. Requires: sorted, not empty.
 double quantile_us(const std::vector<std::int64_t>& sorted_ns, double quantile);

@@ -20,17 +20,49 @@ std::string text_of(std::initializer_list<std::string_view> parts) {
   return text;
 }
 
-std::string usage_of(const ProgramInfo& program) {
-  const std::string_view policy = program.policies.empty() ? "" : " [--policy P]";
-  return text_of({"usage: ", program.name, " ROW [--size N] [--workers N]", policy, "\n", "       ",
-                  program.name, " --list | --help\n"});
+// An option whose values are known by name.
+struct Choice {
+  std::string_view option;
+  std::string_view letter;  // In the usage.
+  std::string_view what;
+  std::span<const std::string_view> known;
+  std::string_view EngineOptions::* chosen;
+};
+
+// Those that the program has.
+std::vector<Choice> choices_of(const ProgramInfo& program) {
+  std::vector<Choice> choices = {{.option = "--policy",
+                                  .letter = "P",
+                                  .what = "how tasks are scheduled",
+                                  .known = program.policies,
+                                  .chosen = &EngineOptions::policy},
+                                 {.option = "--backend",
+                                  .letter = "B",
+                                  .what = "through what I/O goes",
+                                  .known = program.backends,
+                                  .chosen = &EngineOptions::backend}};
+  std::erase_if(choices, [](const Choice& choice) { return choice.known.empty(); });
+  return choices;
 }
 
-std::string policies_help_of(const ProgramInfo& program) {
-  if (program.policies.empty()) return {};
-  std::string text = "  --policy P   how tasks are scheduled:";
-  for (const std::string_view policy : program.policies) text.append(" ").append(policy);
-  return text.append("; the first unless said otherwise\n");
+std::string usage_of(const ProgramInfo& program) {
+  std::string usage = text_of({"usage: ", program.name, " ROW [--size N] [--workers N]"});
+  for (const Choice& choice : choices_of(program)) {
+    usage += text_of({" [", choice.option, " ", choice.letter, "]"});
+  }
+  return usage + text_of({"\n       ", program.name, " --list | --help\n"});
+}
+
+std::string choices_help_of(const ProgramInfo& program) {
+  std::string text;
+  for (const Choice& choice : choices_of(program)) {
+    std::string option = text_of({"  ", choice.option, " ", choice.letter});
+    option.resize(15, ' ');
+    text += text_of({option, choice.what, ":"});
+    for (const std::string_view name : choice.known) text.append(" ").append(name);
+    text.append("; the first unless said otherwise\n");
+  }
+  return text;
 }
 
 std::string help_of(const ProgramInfo& program) {
@@ -41,7 +73,7 @@ std::string help_of(const ProgramInfo& program) {
        "  --list       names the rows: name, full size, smoke size, what the size is\n"
        "  --size N     instead of the full size\n"
        "  --workers N  threads that run tasks; 2 unless said otherwise\n",
-       policies_help_of(program),
+       choices_help_of(program),
        "\n"
        "Runs the row once smaller, to warm up, then once for the figures; checks the answer; "
        "prints one\n"
@@ -100,12 +132,20 @@ void append_json(std::string& json, std::string_view name, double value, const c
 
 }  // namespace
 
+std::vector<Figure> latency_figures(const std::vector<std::int64_t>& sorted_ns) {
+  return {{"p10_us", quantile_us(sorted_ns, 0.1)},    {"p50_us", quantile_us(sorted_ns, 0.5)},
+          {"p90_us", quantile_us(sorted_ns, 0.9)},    {"p99_us", quantile_us(sorted_ns, 0.99)},
+          {"p999_us", quantile_us(sorted_ns, 0.999)}, {"p9999_us", quantile_us(sorted_ns, 0.9999)},
+          {"max_us", quantile_us(sorted_ns, 1)}};
+}
+
 Command parse_command(const ProgramInfo& program, std::span<const RowInfo> rows,
                       std::span<const std::string_view> arguments) {
   Command command;
   std::string_view name;
   std::optional<std::int64_t> size;
-  if (!program.policies.empty()) command.engine.policy = program.policies.front();
+  const std::vector<Choice> choices = choices_of(program);
+  for (const Choice& choice : choices) command.engine.*choice.chosen = choice.known.front();
 
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const std::string_view argument = arguments[i];
@@ -116,20 +156,21 @@ Command parse_command(const ProgramInfo& program, std::span<const RowInfo> rows,
       name = argument;
       continue;
     }
-    const bool is_policy = argument == "--policy" && !program.policies.empty();
-    if (argument != "--size" && argument != "--workers" && !is_policy) {
+    const auto choice = std::find_if(choices.begin(), choices.end(),
+                                     [&](const Choice& c) { return c.option == argument; });
+    if (argument != "--size" && argument != "--workers" && choice == choices.end()) {
       return refusal(program, {"unknown option ", argument});
     }
     if (i + 1 == arguments.size()) {
       return refusal(program, {argument, " needs a value"});
     }
     const std::string_view value = arguments[++i];
-    if (is_policy) {
-      const auto& known = program.policies;
+    if (choice != choices.end()) {
+      const auto& known = choice->known;
       if (std::find(known.begin(), known.end(), value) == known.end()) {
-        return refusal(program, {"unknown policy ", value});
+        return refusal(program, {"unknown ", choice->option.substr(2), " ", value});
       }
-      command.engine.policy = value;
+      command.engine.*choice->chosen = value;
       continue;
     }
     const std::optional<std::int64_t> number = number_of(value);
@@ -174,6 +215,9 @@ std::string json_of(const RowInfo& row, const Command& command, const Outcome& o
   append_json(json, "workers", command.engine.workers);
   if (!command.engine.policy.empty()) {
     append_json(json, "policy", text_of({"\"", command.engine.policy, "\""}));
+  }
+  if (!command.engine.backend.empty()) {
+    append_json(json, "backend", text_of({"\"", command.engine.backend, "\""}));
   }
   for (const Figure& figure : outcome.figures) append_json(json, figure.name, figure.value, "%.4f");
   return json.append("}");

@@ -2,7 +2,7 @@
 //
 // What the programs of the benches have in common: a command line, a warm-up, one line of JSON.
 //
-//   PROGRAM ROW [--size N] [--workers N] [--policy P]
+//   PROGRAM ROW [--size N] [--workers N] [--policy P] [--backend B]
 //   {"row": "fib", "ns_per_op": 21.4, "wall_s": 4.38, "ops": 204668309, "cpu_s": 8.75, "max_rss_kib": 3120, ...}
 //
 // A program is a table of rows, and an engine on which they run: a runtime, an arena. It is made once; the row runs
@@ -34,6 +34,10 @@ struct Figure {
   double value = 0;
 };
 
+// A distribution of times, as figures: "p10_us", "p50_us" and so on to "p9999_us", and "max_us". Requires: sorted, not
+// empty.
+std::vector<Figure> latency_figures(const std::vector<std::int64_t>& sorted_ns);
+
 // What a run of a row gave.
 struct Outcome {
   std::int64_t ops = 0;  // As benches/README.md counts them.
@@ -55,6 +59,7 @@ struct RowInfo {
   std::string_view name;
   std::string_view size_is;  // What the size counts.
   Sizes sizes;
+  bool does_io = false;  // So that EngineOptions::backend matters.
 };
 
 template <typename Engine>
@@ -66,13 +71,16 @@ struct Row {
 // With what an engine is made.
 struct EngineOptions {
   int workers = 2;
-  std::string_view policy;  // One of ProgramInfo::policies; empty if there are none.
+  std::string_view policy;   // One of ProgramInfo::policies; empty if there are none.
+  std::string_view backend;  // One of ProgramInfo::backends; empty if there are none.
 };
 
 struct ProgramInfo {
   std::string_view name;
-  std::string_view purpose;                      // One line of --help.
-  std::span<const std::string_view> policies{};  // The first one is the default.
+  std::string_view purpose;  // One line of --help.
+  // Of what --policy and --backend take, the first one is the default. Without any, there is no such option.
+  std::span<const std::string_view> policies{};
+  std::span<const std::string_view> backends{};
 };
 
 // What the command line asks for: a row to run, or a text to print and a status to end with.

@@ -45,10 +45,17 @@ inline constexpr Sizes kBufferedReads = {
     .full = 1'000'000, .warm_up = 65'536, .smoke = 300, .min = 64, .max = 1'000'000'000};
 inline constexpr Sizes kDirectReads = {
     .full = 100'000, .warm_up = 65'536, .smoke = 300, .min = 64, .max = 1'000'000'000};
-inline constexpr RowInfo kFileRead = {"file_read", "reads of 4 KiB", kBufferedReads};
-inline constexpr RowInfo kFileRead1 = {"file_read_1", "reads of 4 KiB", kBufferedReads};
-inline constexpr RowInfo kFileReadDirect = {"file_read_direct", "reads of 4 KiB", kDirectReads};
-inline constexpr RowInfo kFileReadDirect32 = {"file_read_direct_32", "reads of 4 KiB",
-                                              kDirectReads};
+inline constexpr RowInfo kFileRead = {
+    .name = "file_read", .size_is = "reads of 4 KiB", .sizes = kBufferedReads, .does_io = true};
+inline constexpr RowInfo kFileRead1 = {
+    .name = "file_read_1", .size_is = "reads of 4 KiB", .sizes = kBufferedReads, .does_io = true};
+inline constexpr RowInfo kFileReadDirect = {.name = "file_read_direct",
+                                            .size_is = "reads of 4 KiB",
+                                            .sizes = kDirectReads,
+                                            .does_io = true};
+inline constexpr RowInfo kFileReadDirect32 = {.name = "file_read_direct_32",
+                                              .size_is = "reads of 4 KiB",
+                                              .sizes = kDirectReads,
+                                              .does_io = true};
 
 }  // namespace skua::bench

@@ -7,10 +7,88 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #include "benches/harness/program.h"
 
 namespace skua::bench {
+
+// The same definition under another name.
+constexpr RowInfo renamed(RowInfo row, std::string_view name) {
+  row.name = name;
+  return row;
+}
+// The same definition for who cannot do its full size. What counts is the time for each op.
+constexpr RowInfo resized(RowInfo row, Sizes sizes) {
+  row.sizes = sizes;
+  return row;
+}
+
+// --- Tasks that do nothing ----------------------------------------------------------------------
+
+inline constexpr std::int64_t kSpawnJoinBatch = 1000;
+
+inline constexpr RowInfo kSpawnJoin = {
+    .name = "spawn_join",
+    .size_is = "tasks",
+    .sizes = {.full = 1'000'000, .warm_up = 100'000, .smoke = 2'500, .min = 1, .max = 100'000'000},
+};
+inline constexpr RowInfo kSpawnExternal = renamed(kSpawnJoin, "spawn_external");
+inline constexpr RowInfo kChainedSpawn = renamed(kSpawnJoin, "chained_spawn");
+
+inline constexpr std::int64_t kSpawnBlockingBatch = 100;
+
+inline constexpr RowInfo kSpawnBlocking = {
+    .name = "spawn_blocking",
+    .size_is = "closures",
+    .sizes = {.full = 200'000, .warm_up = 20'000, .smoke = 500, .min = 1, .max = 100'000'000},
+};
+
+inline constexpr std::int64_t kYieldTasks = 1000;
+
+inline constexpr RowInfo kYield = {
+    .name = "yield",
+    .size_is = "yields of each of 1000 tasks",
+    .sizes = {.full = 1000, .warm_up = 100, .smoke = 10, .min = 1, .max = 1'000'000},
+};
+
+// --- Tasks that talk to each other --------------------------------------------------------------
+
+inline constexpr std::int64_t kPingPongPairs = 1000;
+
+inline constexpr RowInfo kPingPong = {
+    .name = "ping_pong",
+    .size_is = "rounds of 1000 pairs",
+    .sizes = {.full = 1000, .warm_up = 100, .smoke = 3, .min = 1, .max = 1'000'000},
+};
+// 1 + 2 + ... + kPingPongPairs in each round: pair i answers i + 1.
+constexpr std::int64_t ping_pong_sum(std::int64_t rounds) {
+  return rounds * (kPingPongPairs * (kPingPongPairs + 1) / 2);
+}
+
+inline constexpr std::size_t kChannelCapacity = 1024;
+
+inline constexpr RowInfo kMpsc11 = {
+    .name = "mpsc_1_1",
+    .size_is = "messages",
+    .sizes =
+        {.full = 10'000'000, .warm_up = 1'000'000, .smoke = 5'000, .min = 1, .max = 1'000'000'000},
+};
+inline constexpr RowInfo kMpsc41 = renamed(kMpsc11, "mpsc_4_1");
+inline constexpr RowInfo kMpmc44 = renamed(kMpsc11, "mpmc_4_4");
+// 0 + 1 + ... + (messages - 1).
+constexpr std::uint64_t messages_sum(std::int64_t messages) {
+  const auto count = static_cast<std::uint64_t>(messages);
+  return count * (count - 1) / 2;
+}
+
+inline constexpr std::int64_t kMutexTasks = 64;
+
+inline constexpr RowInfo kMutex = {
+    .name = "mutex",
+    .size_is = "locks by each of 64 tasks",
+    .sizes = {.full = 100'000, .warm_up = 10'000, .smoke = 100, .min = 1, .max = 10'000'000},
+};
 
 // --- timers: tasks that sleep at the same time --------------------------------------------------
 

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "benches/harness/measure.h"
+#include "benches/harness/workloads.h"
 #include "benches/rows/rows.h"
 #include "skua/spawn.h"
 #include "skua/time.h"
@@ -22,14 +23,12 @@
 namespace skua::bench {
 namespace {
 
-constexpr std::int64_t kBatch = 100;
-
 Task<std::int64_t> spawn_blocking_and_join(std::int64_t jobs) {
   std::int64_t sum = 0;
   std::vector<JoinHandle<std::int64_t>> handles;
-  handles.reserve(static_cast<std::size_t>(kBatch));
-  for (std::int64_t left = jobs; left > 0; left -= kBatch) {
-    const std::int64_t batch = std::min(left, kBatch);
+  handles.reserve(static_cast<std::size_t>(kSpawnBlockingBatch));
+  for (std::int64_t left = jobs; left > 0; left -= kSpawnBlockingBatch) {
+    const std::int64_t batch = std::min(left, kSpawnBlockingBatch);
     for (std::int64_t i = 0; i < batch; ++i) {
       handles.push_back(spawn_blocking([] { return std::int64_t{1}; }));
     }
@@ -93,7 +92,9 @@ Task<std::vector<std::int64_t>> keep_time(const std::atomic<std::int64_t>* jobs_
 }
 
 Outcome run_blocking_beat(SkuaEngine& engine, std::int64_t jobs) {
-  Runtime runtime({.worker_threads = engine.workers(), .max_blocking_threads = kBusyThreads});
+  RuntimeOptions options = engine.options();
+  options.max_blocking_threads = kBusyThreads;
+  Runtime runtime(options);
   std::atomic<std::int64_t> jobs_left{jobs};
   std::vector<std::int64_t> late_ns;
   const Usage used = measure([&] {
@@ -112,21 +113,14 @@ Outcome run_blocking_beat(SkuaEngine& engine, std::int64_t jobs) {
   return {.ops = static_cast<std::int64_t>(late_ns.size()),
           .right = !late_ns.empty() && runtime.metrics().blocking_threads_peak <= kBusyThreads,
           .used = used,
-          .figures = {{"p50_us", quantile_us(late_ns, 0.5)},
-                      {"p99_us", quantile_us(late_ns, 0.99)},
-                      {"max_us", quantile_us(late_ns, 1)}}};
+          .figures = latency_figures(late_ns)};
 }
 
 }  // namespace
 
 std::span<const SkuaRow> blocking_rows() {
   static constexpr std::array kRows = {
-      SkuaRow{
-          {.name = "spawn_blocking",
-           .size_is = "closures",
-           .sizes =
-               {.full = 200'000, .warm_up = 20'000, .smoke = 500, .min = 1, .max = 100'000'000}},
-          run_spawn_blocking},
+      SkuaRow{kSpawnBlocking, run_spawn_blocking},
       SkuaRow{{.name = "blocking_beat",
                .size_is = "closures of 200 ms",
                .sizes = {.full = 64, .warm_up = 2, .smoke = 1, .min = 1, .max = 10'000}},

@@ -10,15 +10,13 @@
 #include <utility>
 #include <vector>
 
+#include "benches/harness/workloads.h"
 #include "benches/rows/rows.h"
 #include "skua/spawn.h"
 #include "skua/sync/mutex.h"
 
 namespace skua::bench {
 namespace {
-
-constexpr std::size_t kCapacity = 1024;
-constexpr std::int64_t kLockers = 64;
 
 Task<> produce(Sender<std::uint64_t> tx, std::uint64_t first, std::uint64_t end) {
   for (std::uint64_t value = first; value < end; ++value) {
@@ -38,7 +36,7 @@ struct Ends {
 };
 
 Task<std::uint64_t> pass(Ends ends, std::uint64_t messages) {
-  ChannelPair<std::uint64_t> pair = channel<std::uint64_t>(kCapacity);
+  ChannelPair<std::uint64_t> pair = channel<std::uint64_t>(kChannelCapacity);
   std::vector<JoinHandle<std::uint64_t>> consumers;
   for (std::uint64_t i = 1; i < ends.consumers; ++i) {
     consumers.push_back(spawn(consume(pair.receiver)));
@@ -61,7 +59,7 @@ Outcome run_channel(SkuaEngine& engine, std::int64_t messages) {
   std::uint64_t sum = 0;
   const Ends ends = {.producers = kProducers, .consumers = kConsumers};
   const Usage used = measure([&] { sum = engine.runtime().block_on(pass(ends, count)); });
-  return {.ops = messages, .right = sum == count * (count - 1) / 2, .used = used};
+  return {.ops = messages, .right = sum == messages_sum(messages), .used = used};
 }
 
 Task<> lock_many(Mutex* mutex, std::int64_t times, std::int64_t* counter) {
@@ -75,7 +73,7 @@ Task<std::int64_t> lock_all(std::int64_t times) {
   Mutex mutex;
   std::int64_t counter = 0;
   std::vector<JoinHandle<void>> lockers;
-  for (std::int64_t i = 0; i < kLockers; ++i) {
+  for (std::int64_t i = 0; i < kMutexTasks; ++i) {
     lockers.push_back(spawn(lock_many(&mutex, times, &counter)));
   }
   for (JoinHandle<void>& locker : lockers) co_await std::move(locker);
@@ -85,23 +83,15 @@ Task<std::int64_t> lock_all(std::int64_t times) {
 Outcome run_mutex(SkuaEngine& engine, std::int64_t times) {
   std::int64_t locks = 0;
   const Usage used = measure([&] { locks = engine.runtime().block_on(lock_all(times)); });
-  return {.ops = kLockers * times, .right = locks == kLockers * times, .used = used};
+  return {.ops = kMutexTasks * times, .right = locks == kMutexTasks * times, .used = used};
 }
 
 }  // namespace
 
 std::span<const SkuaRow> channel_rows() {
-  static constexpr Sizes kMessages = {
-      .full = 10'000'000, .warm_up = 1'000'000, .smoke = 5'000, .min = 1, .max = 1'000'000'000};
   static constexpr std::array kRows = {
-      SkuaRow{{.name = "mpsc_1_1", .size_is = "messages", .sizes = kMessages}, run_channel<1, 1>},
-      SkuaRow{{.name = "mpsc_4_1", .size_is = "messages", .sizes = kMessages}, run_channel<4, 1>},
-      SkuaRow{{.name = "mpmc_4_4", .size_is = "messages", .sizes = kMessages}, run_channel<4, 4>},
-      SkuaRow{{.name = "mutex",
-               .size_is = "locks by each of 64 tasks",
-               .sizes =
-                   {.full = 100'000, .warm_up = 10'000, .smoke = 100, .min = 1, .max = 10'000'000}},
-              run_mutex}};
+      SkuaRow{kMpsc11, run_channel<1, 1>}, SkuaRow{kMpsc41, run_channel<4, 1>},
+      SkuaRow{kMpmc44, run_channel<4, 4>}, SkuaRow{kMutex, run_mutex}};
   return kRows;
 }
 

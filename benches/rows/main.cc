@@ -9,14 +9,10 @@
 
 int main(int argc, char** argv) {
   using namespace skua::bench;
-  std::vector<SkuaRow> rows;
-  for (const auto& part :
-       {fork_rows(), fork_n_rows(), spawn_rows(), spawn_tree_rows(), yield_rows(), ping_pong_rows(),
-        channel_rows(), priority_rows(), blocking_rows(), timer_rows(), file_read_rows()}) {
-    rows.insert(rows.end(), part.begin(), part.end());
-  }
+  const std::vector<SkuaRow> rows = all_rows();
   const ProgramInfo program = {.name = "skua_rows",
                                .purpose = "Runs one row of the scheduler comparison on Skua.",
-                               .policies = SkuaEngine::policies()};
+                               .policies = SkuaEngine::policies(),
+                               .backends = SkuaEngine::backends()};
   return run_program<SkuaEngine>(program, rows, argc, argv);
 }

@@ -7,14 +7,13 @@
 #include <utility>
 #include <vector>
 
+#include "benches/harness/workloads.h"
 #include "benches/rows/rows.h"
 #include "skua/spawn.h"
 #include "skua/sync/oneshot.h"
 
 namespace skua::bench {
 namespace {
-
-constexpr std::int64_t kPairs = 1000;
 
 // Answers a question with the next number.
 Task<> answer(OneshotReceiver<std::int64_t> questions, OneshotSender<std::int64_t> answers) {
@@ -35,9 +34,9 @@ Task<std::int64_t> ask(std::int64_t question) {
 Task<std::int64_t> play(std::int64_t rounds) {
   std::int64_t sum = 0;
   std::vector<JoinHandle<std::int64_t>> pairs;
-  pairs.reserve(kPairs);
+  pairs.reserve(kPingPongPairs);
   for (std::int64_t round = 0; round < rounds; ++round) {
-    for (std::int64_t i = 0; i < kPairs; ++i) pairs.push_back(spawn(ask(i)));
+    for (std::int64_t i = 0; i < kPingPongPairs; ++i) pairs.push_back(spawn(ask(i)));
     for (JoinHandle<std::int64_t>& pair : pairs) sum += co_await std::move(pair);
     pairs.clear();
   }
@@ -47,18 +46,13 @@ Task<std::int64_t> play(std::int64_t rounds) {
 Outcome run_ping_pong(SkuaEngine& engine, std::int64_t rounds) {
   std::int64_t sum = 0;
   const Usage used = measure([&] { sum = engine.runtime().block_on(play(rounds)); });
-  const std::int64_t expected = rounds * (kPairs * (kPairs + 1) / 2);  // 1 + 2 + ... + kPairs.
-  return {.ops = rounds * kPairs, .right = sum == expected, .used = used};
+  return {.ops = rounds * kPingPongPairs, .right = sum == ping_pong_sum(rounds), .used = used};
 }
 
 }  // namespace
 
 std::span<const SkuaRow> ping_pong_rows() {
-  static constexpr std::array kRows = {
-      SkuaRow{{.name = "ping_pong",
-               .size_is = "rounds of 1000 pairs",
-               .sizes = {.full = 1000, .warm_up = 100, .smoke = 3, .min = 1, .max = 1'000'000}},
-              run_ping_pong}};
+  static constexpr std::array kRows = {SkuaRow{kPingPong, run_ping_pong}};
   return kRows;
 }
 

@@ -113,13 +113,12 @@ Outcome run_priority(SkuaEngine& engine, std::int64_t ping_count) {
 
   std::sort(delays_ns.begin(), delays_ns.end());
   const double workers_ns = used.wall_s * 1e9 * engine.workers();
+  std::vector<Figure> figures = latency_figures(delays_ns);
+  figures.push_back({"low_share", static_cast<double>(computed_ns) / workers_ns});
   return {.ops = ping_count,
           .right = pings.left() == 0 && delays_ns.front() >= 0 && computed_ns > 0,
           .used = used,
-          .figures = {{"p50_us", quantile_us(delays_ns, 0.5)},
-                      {"p99_us", quantile_us(delays_ns, 0.99)},
-                      {"max_us", quantile_us(delays_ns, 1)},
-                      {"low_share", static_cast<double>(computed_ns) / workers_ns}}};
+          .figures = std::move(figures)};
 }
 
 }  // namespace

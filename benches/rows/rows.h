@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The rows of skua_rows, one function for each file of them.
+// Skua's rows, one function for each file of them. Two programs run them: skua_rows one at a time, for the comparison
+// with other schedulers; skua_workloads under Google Benchmark, with each policy.
 #pragma once
 
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "benches/rows/engine.h"
 
 namespace skua::bench {
 
-// The same definition under another name.
-constexpr RowInfo renamed(RowInfo row, std::string_view name) {
-  row.name = name;
-  return row;
-}
+// All of those below.
+std::vector<SkuaRow> all_rows();
 
 std::span<const SkuaRow>
 fork_rows();  // skynet, fib: on when_all; skynet_v: on its form for vectors.

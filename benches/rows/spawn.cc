@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "benches/harness/workloads.h"
 #include "benches/rows/countdown.h"
 #include "benches/rows/rows.h"
 #include "skua/sync/semaphore.h"
@@ -16,20 +17,16 @@
 namespace skua::bench {
 namespace {
 
-constexpr std::int64_t kTasksMax = 100'000'000;
-
 // --- spawn_join -------------------------------------------------------------------------------
-
-constexpr std::int64_t kBatch = 1000;
 
 Task<std::int64_t> one() { co_return 1; }
 
 Task<std::int64_t> spawn_and_join(std::int64_t tasks) {
   std::int64_t sum = 0;
   std::vector<JoinHandle<std::int64_t>> handles;
-  handles.reserve(kBatch);
-  for (std::int64_t left = tasks; left > 0; left -= kBatch) {
-    const std::int64_t batch = std::min(left, kBatch);
+  handles.reserve(kSpawnJoinBatch);
+  for (std::int64_t left = tasks; left > 0; left -= kSpawnJoinBatch) {
+    const std::int64_t batch = std::min(left, kSpawnJoinBatch);
     for (std::int64_t i = 0; i < batch; ++i) handles.push_back(spawn(one()));
     for (JoinHandle<std::int64_t>& handle : handles) sum += co_await std::move(handle);
     handles.clear();
@@ -89,19 +86,12 @@ Outcome run_chained_spawn(SkuaEngine& engine, std::int64_t length) {
   return {.ops = length, .right = links == length, .used = used};
 }
 
-constexpr RowInfo info(std::string_view name) {
-  return {
-      .name = name,
-      .size_is = "tasks",
-      .sizes = {.full = 1'000'000, .warm_up = 100'000, .smoke = 2'500, .min = 1, .max = kTasksMax}};
-}
-
 }  // namespace
 
 std::span<const SkuaRow> spawn_rows() {
-  static constexpr std::array kRows = {SkuaRow{info("spawn_join"), run_spawn_join},
-                                       SkuaRow{info("spawn_external"), run_spawn_external},
-                                       SkuaRow{info("chained_spawn"), run_chained_spawn}};
+  static constexpr std::array kRows = {SkuaRow{kSpawnJoin, run_spawn_join},
+                                       SkuaRow{kSpawnExternal, run_spawn_external},
+                                       SkuaRow{kChainedSpawn, run_chained_spawn}};
   return kRows;
 }
 

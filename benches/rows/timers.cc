@@ -39,9 +39,7 @@ Outcome run_timers(SkuaEngine& engine, std::int64_t tasks) {
   return {.ops = tasks,
           .right = late_ns.front() >= 0,  // Nobody was woken too early.
           .used = used,
-          .figures = {{"p50_us", quantile_us(late_ns, 0.5)},
-                      {"p99_us", quantile_us(late_ns, 0.99)},
-                      {"max_us", quantile_us(late_ns, 1)}}};
+          .figures = latency_figures(late_ns)};
 }
 
 }  // namespace

@@ -6,13 +6,12 @@
 #include <utility>
 #include <vector>
 
+#include "benches/harness/workloads.h"
 #include "benches/rows/rows.h"
 #include "skua/spawn.h"
 
 namespace skua::bench {
 namespace {
-
-constexpr std::int64_t kTasks = 1000;
 
 Task<std::int64_t> yield(std::int64_t times) {
   std::int64_t yields = 0;
@@ -22,8 +21,8 @@ Task<std::int64_t> yield(std::int64_t times) {
 
 Task<std::int64_t> yield_all(std::int64_t times) {
   std::vector<JoinHandle<std::int64_t>> handles;
-  handles.reserve(kTasks);
-  for (std::int64_t i = 0; i < kTasks; ++i) handles.push_back(spawn(yield(times)));
+  handles.reserve(kYieldTasks);
+  for (std::int64_t i = 0; i < kYieldTasks; ++i) handles.push_back(spawn(yield(times)));
   std::int64_t sum = 0;
   for (JoinHandle<std::int64_t>& handle : handles) sum += co_await std::move(handle);
   co_return sum;
@@ -32,17 +31,13 @@ Task<std::int64_t> yield_all(std::int64_t times) {
 Outcome run_yield(SkuaEngine& engine, std::int64_t times) {
   std::int64_t yields = 0;
   const Usage used = measure([&] { yields = engine.runtime().block_on(yield_all(times)); });
-  return {.ops = kTasks * times, .right = yields == kTasks * times, .used = used};
+  return {.ops = kYieldTasks * times, .right = yields == kYieldTasks * times, .used = used};
 }
 
 }  // namespace
 
 std::span<const SkuaRow> yield_rows() {
-  static constexpr std::array kRows = {
-      SkuaRow{{.name = "yield",
-               .size_is = "yields of each of 1000 tasks",
-               .sizes = {.full = 1000, .warm_up = 100, .smoke = 10, .min = 1, .max = 1'000'000}},
-              run_yield}};
+  static constexpr std::array kRows = {SkuaRow{kYield, run_yield}};
   return kRows;
 }
 

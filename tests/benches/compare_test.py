@@ -17,7 +17,7 @@ from unittest import mock
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benches"))
 
-from compare import baseline, builds, cli, figures, report, session  # noqa: E402
+from compare import baseline, builds, cli, figures, progress, report, session  # noqa: E402
 from compare.builds import NotInstalled, Program, Workspace  # noqa: E402
 from compare.figures import Run, Spread  # noqa: E402
 from compare.report import Report  # noqa: E402
@@ -26,12 +26,14 @@ from compare.tables import PEERS, ROWS, SKUA, SKUA_GCC, Competitor, Row  # noqa:
 FORK = Row("fork", quick_size=3)
 FORK_N = Row("fork_n", quick_size=3, peer_row="fork")
 PINGS = Row("pings", quick_size=3, figure="p99_us", unit="us", further=("p99_us",))
+SCALING = Row("fork", quick_size=3, scales=True)
 
 # A program with rows; what it is run with is kept in a log.
 PROGRAM = """\
     #!/bin/sh
     if [ "$1" = --list ]; then
-      printf '%s 8 3 size\\n' fork fork_n pings fib
+      printf '%s 8 3 size\\n' fork fork_n pings
+      echo 'fib 39 10 which number'
       exit
     fi
     echo "{name} $*" >>"{log}"
@@ -84,7 +86,7 @@ class FakesTest(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
         self.log = self.folder / "log"
-        self.said = []
+        self.said = io.StringIO()
 
     def entrant(self, name, body=prints(20), competitor=None):
         path = self.folder / name
@@ -105,10 +107,9 @@ class FakesTest(unittest.TestCase):
 
 
 class SessionTest(FakesTest):
-    def run_all(self, entrants, rows=(FORK,), rounds=2, size=None):
-        return session.run_all(
-            entrants, rows, rounds, lambda row: size, workers=2, say=self.said.append
-        )
+    def run_all(self, entrants, rows=(FORK,), rounds=2, size=None, more_workers=()):
+        console = progress.Console(self.said)
+        return session.run_all(entrants, rows, rounds, lambda row: size, 2, more_workers, console)
 
     def test_competitors_run_in_turn(self):
         self.run_all([self.skua(), self.entrant("tbb")], rows=(FORK, PINGS))
@@ -122,6 +123,25 @@ class SessionTest(FakesTest):
         self.run_all([self.skua()], rounds=1, size=5)
         self.assertEqual(self.logged(), ["skua fork --workers 2 --size 5"])
 
+    def test_a_program_gets_no_size_above_its_own(self):
+        self.run_all([self.skua()], rounds=1, size=9)
+        self.assertEqual(self.logged(), ["skua fork --workers 2"])
+
+    def test_rows_that_scale_run_with_other_numbers_of_workers_too(self):
+        single = self.entrant(
+            "uv", competitor=Competitor("uv", "libuv", builds.uv, (), is_single=True)
+        )
+        entrants = [self.skua(), single]
+        results = self.run_all(entrants, rows=(SCALING, PINGS), rounds=1, more_workers=(1, 4))
+        self.assertEqual(
+            self.logged(),
+            ["skua fork --workers 2", "uv fork --workers 2"]
+            + ["skua fork --workers 1", "skua fork --workers 4"]
+            + ["skua pings --workers 2", "uv pings --workers 2"],
+        )
+        self.assertEqual(sorted(results.scaled), [1, 4])
+        self.assertEqual(len(results.scaled[4]["fork"]["skua"]), 1)
+
     def test_a_peer_may_call_the_row_by_another_name(self):
         self.run_all([self.skua(), self.entrant("tbb")], rows=(FORK_N,), rounds=1)
         self.assertEqual(self.logged(), ["skua fork_n --workers 2", "tbb fork --workers 2"])
@@ -134,8 +154,19 @@ class SessionTest(FakesTest):
 
     def test_progress_counts_the_runs_and_tells_the_time_left(self):
         self.run_all([self.skua(), self.entrant("tbb")], rounds=1)
-        self.assertRegex(self.said[0], r"^\[1/2, about \d+ s left\] fork, round 1 of 1, skua: 20.0")
-        self.assertRegex(self.said[1], r"^\[2/2, about 0 s left\] ")
+        first, second = self.said.getvalue().splitlines()
+        runs = r"fork with 2 workers, round 1 of 1, skua: 20.0 ns/op"
+        self.assertRegex(first, r"^\[#{10}\.{10}\] 1/2, about \d+ s left: " + runs)
+        self.assertRegex(second, r"^\[#{20}\] 2/2, about 0 s left: ")
+
+    def test_on_a_terminal_progress_stays_in_one_line(self):
+        self.said.isatty = lambda: True
+        console = progress.Console(self.said)
+        console.progress("1 of 2")
+        console.progress("2 of 2")
+        console.say("FAILED")
+        console.close()
+        self.assertEqual(self.said.getvalue(), "1 of 2\r\x1b[2K2 of 2\r\x1b[2KFAILED\n")
 
     def assert_fails(self, body, message):
         bad = self.entrant("bad", body)
@@ -179,9 +210,11 @@ class SessionTest(FakesTest):
     def report(self):
         gcc = self.entrant("skua-gcc", prints(30), SKUA_GCC)
         entrants = [self.skua(), gcc, self.entrant("slow", prints(40))]
-        results = self.run_all(entrants, rows=(FORK, PINGS))
+        rows = (SCALING, PINGS)
+        results = self.run_all(entrants, rows=rows, more_workers=(1,))
         results.foreign_cpu_s, results.available_cpu_s = 1, 10
-        return Report({"rounds": 2}, entrants, (FORK, PINGS), results, {"go": "not installed: go"})
+        context = {"rounds": 2, "workers": 2}
+        return Report(context, entrants, rows, results, {"go": "not installed: go"})
 
     def test_the_report_has_the_ratios(self):
         text = self.report().to_text()
@@ -191,8 +224,18 @@ class SessionTest(FakesTest):
         self.assertRegex(text, r"fork +1.50 \[1.50, 1.50\] +NO")
         self.assertRegex(text, r"pings +~ 1.00 \[1.00, 1.00\] +yes")
         self.assertRegex(text, r"pings +slow +p99_us +7.50")
+        self.assertRegex(text, r"fork +slow +25.0 M/s +25.0 M/s")
         self.assertIn("go: not compared: not installed: go", text)
         self.assertIn("NOISY: other processes used 10%", text)
+
+    def test_a_smaller_size_is_told(self):
+        def sized(size):
+            return [Run(0, {**runs_of(10)[0].figures, "size": size})]
+
+        entrants = [self.skua(), self.entrant("threads")]
+        results = session.Results({"fork": {"skua": sized(8), "threads": sized(3)}})
+        table = Report({}, entrants, (FORK,), results, {}).main_table()
+        self.assertEqual([line[1] for line in table], ["competitor", "skua", "threads (size 3)"])
 
     def test_the_markdown_has_the_same_tables(self):
         text = self.report().to_markdown()
@@ -210,13 +253,17 @@ class SessionTest(FakesTest):
         self.assertEqual([m["aggregate_name"] for m in medians], ["median"])
         ratio = next(r for r in report["ratios"] if r["row"] == "fork" and r["to"] == "slow")
         self.assertEqual((ratio["median"], ratio["crosses_one"]), (0.5, False))
+        scaling = [p for p in report["scaling"] if p["competitor"] == "slow"]
+        self.assertEqual([(p["workers"], p["ops_per_s"]) for p in scaling], [(1, 25e6), (2, 25e6)])
 
     def test_the_html_has_pictures_and_needs_no_network(self):
         page = self.report().to_html()
         self.assertIn("<h2>Ratios: Skua to the peer</h2>", page)
         self.assertIn("fork / slow</text>", page)
         self.assertIn("<h3>pings</h3>", page)
-        self.assertIn("<title>p99_us 7.5</title>", page)
+        self.assertIn("<title>slow p99 7.5 us</title>", page)
+        self.assertIn("<title>slow with 1: 25 million ops/s</title>", page)
+        self.assertIn("<h2>Memory</h2>", page)
         self.assertIn("<td>go: not compared: not installed: go</td>", page)
         self.assertNotRegex(page, "src=|href=|@import|url\\(")
         parser = BalancedTags()
@@ -321,6 +368,34 @@ class CommandLineTest(FakesTest):
         self.assertEqual(self.main([self.skua()], "--peers", "none", "--baseline", str(other)), 1)
         self.assertIn("the baseline is no report", self.said)
 
+    def test_baselines_take_part_in_full_runs_or_when_asked_for(self):
+        threads = next(peer for peer in PEERS if peer.name == "threads")
+        threads = self.entrant("threads", prints(10), threads)
+        for arguments, count in ((("--quick",), 0), ((), 1), (("--quick", "--peers", "all"), 1)):
+            self.log.write_text("", encoding="utf-8")
+            self.main([self.skua(), threads], "--rounds", "1", *arguments)
+            self.assertEqual(len([x for x in self.logged() if x.startswith("threads")]), count)
+
+    def test_the_output_may_be_elsewhere(self):
+        output = self.folder / "elsewhere"
+        self.main([self.skua()], "--peers", "none", "--quick", "--output", str(output))
+        self.assertEqual(len(list(output.glob("report.*"))), 3)
+
+    def test_programs_that_are_there_are_not_built(self):
+        (self.folder / "skua_rows").write_text("", encoding="utf-8")
+        workspace = Workspace(ROOT, self.folder / "build", self.folder)
+        self.assertEqual(builds.skua_clang(workspace).path, self.folder / "skua_rows")
+        for build in (builds.tbb, builds.asio, builds.uv, builds.go, builds.tokio_echo):
+            with self.assertRaisesRegex(NotInstalled, "no [a-z_]+ in"):
+                build(workspace)
+        self.assertFalse((self.folder / "build").exists())
+
+    def test_workers_double_up_to_the_number_of_cpus(self):
+        self.assertEqual(cli._more_workers(2, 2), [1])
+        self.assertEqual(cli._more_workers(6, 2), [1, 4, 6])
+        self.assertEqual(cli._more_workers(8, 3), [1, 2, 4, 8])
+        self.assertEqual(cli._more_workers(1, 1), [])
+
     def test_quick_runs_are_smaller_and_fewer(self):
         self.assertEqual(self.main([self.skua()], "--quick", "--peers", "none"), 0)
         self.assertEqual(self.logged(), ["skua fib --workers 2 --size 30"] * 2)
@@ -345,6 +420,7 @@ class CommandLineTest(FakesTest):
         self.assertIn("unknown peer nobody; known: tbb", self.refused("--peers", "nobody"))
         self.assertIn("0 is no number of 1 or more", self.refused("--rounds", "0"))
         self.assertIn("unrecognized arguments: --fast", self.refused("--fast"))
+        self.assertIn("/nowhere is no folder", self.refused("--programs", "/nowhere"))
 
 
 class TablesTest(unittest.TestCase):

@@ -84,9 +84,9 @@ class EchoTest(unittest.TestCase):
                     self.figures([*server, "--eager", "--hog"], OPEN)
 
     def test_the_peers_echo(self):
-        for name in ("epoll_echo", "uring_echo", "asio_echo"):
+        for name in ("epoll_echo", "uring_echo", "asio_echo", "uv_echo"):
             if not (FOLDER / name).exists():
-                continue  # Asio may not be installed.
+                continue  # Asio and libuv may not be installed.
             with self.subTest(server=name):
                 self.figures([FOLDER / name], CLOSED)
                 self.figures([FOLDER / name, "--workers", 1], OPEN)

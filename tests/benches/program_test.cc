@@ -65,6 +65,7 @@ constexpr std::array kRows = {
 };
 
 constexpr std::array<std::string_view, 2> kPolicies = {"stealing", "sharing"};
+constexpr std::array<std::string_view, 2> kBackends = {"fast", "slow"};
 
 class ProgramTest : public testing::Test {
  protected:
@@ -75,8 +76,10 @@ class ProgramTest : public testing::Test {
     arguments.insert(arguments.begin(), "fake_rows");
     testing::internal::CaptureStdout();
     testing::internal::CaptureStderr();
-    const ProgramInfo program = {
-        .name = "fake_rows", .purpose = "Does nothing.", .policies = kPolicies};
+    const ProgramInfo program = {.name = "fake_rows",
+                                 .purpose = "Does nothing.",
+                                 .policies = kPolicies,
+                                 .backends = kBackends};
     const int status = run_program<FakeEngine>(program, kRows, static_cast<int>(arguments.size()),
                                                arguments.data());
     out_ = testing::internal::GetCapturedStdout();
@@ -95,7 +98,7 @@ TEST_F(ProgramTest, ARowRunsOnceToWarmUpAndOnceForItsFigures) {
               StartsWith("{\"row\": \"row\", \"ns_per_op\": 2500000.000, \"wall_s\": 0.500000, "
                          "\"ops\": 200, \"cpu_s\": 0.750000, \"max_rss_kib\": "));
   EXPECT_THAT(out_, HasSubstr(", \"size\": 100, \"workers\": 2, \"policy\": \"stealing\", "
-                              "\"p99_us\": 12.5000}\n"));
+                              "\"backend\": \"fast\", \"p99_us\": 12.5000}\n"));
   EXPECT_EQ(err_, "");
 }
 
@@ -105,9 +108,10 @@ TEST_F(ProgramTest, TheWarmUpIsNeverLargerThanTheRun) {
 }
 
 TEST_F(ProgramTest, TheEngineIsMadeAsTheCommandLineSays) {
-  EXPECT_EQ(run({"--workers", "7", "--policy", "sharing", "row"}), 0);
+  EXPECT_EQ(run({"--workers", "7", "--policy", "sharing", "--backend", "slow", "row"}), 0);
   EXPECT_EQ(FakeEngine::made_with().workers, 7);
   EXPECT_EQ(FakeEngine::made_with().policy, "sharing");
+  EXPECT_EQ(FakeEngine::made_with().backend, "slow");
 }
 
 TEST_F(ProgramTest, AWrongAnswerIsAFailureAndPrintsNoFigures) {
@@ -130,7 +134,8 @@ TEST_F(ProgramTest, TheListNamesEachRowWithItsSizes) {
 TEST_F(ProgramTest, HelpExplainsTheOptions) {
   EXPECT_EQ(run({"row", "--help"}), 0);
   EXPECT_THAT(out_, StartsWith("usage: fake_rows ROW"));
-  EXPECT_THAT(out_, HasSubstr("stealing sharing; the first"));
+  EXPECT_THAT(out_, HasSubstr("--policy P   how tasks are scheduled: stealing sharing; the first"));
+  EXPECT_THAT(out_, HasSubstr("--backend B  through what I/O goes: fast slow; the first"));
 }
 
 TEST_F(ProgramTest, AMistakeInTheCommandLineIsNamed) {
@@ -150,6 +155,8 @@ TEST_F(ProgramTest, AMistakeInTheCommandLineIsNamed) {
       {{"row", "--size", "3"}, "the size of row is: pairs"},
       {{"row", "--workers", "0"}, "--workers is from 1"},
       {{"row", "--policy", "luck"}, "unknown policy luck"},
+      {{"row", "--backend", "tape"}, "unknown backend tape"},
+      {{"row", "--backend"}, "--backend needs a value"},
   };
   for (const auto& [arguments, message] : cases) {
     EXPECT_EQ(run(arguments), kExitUsage) << message;
@@ -157,6 +164,15 @@ TEST_F(ProgramTest, AMistakeInTheCommandLineIsNamed) {
     EXPECT_THAT(err_, HasSubstr("usage: fake_rows"));
     EXPECT_EQ(out_, "") << message;
   }
+}
+
+TEST(LatencyFiguresTest, TheyAreThoseOfTheDistribution) {
+  std::vector<std::int64_t> sorted_ns;
+  for (std::int64_t us = 0; us <= 10'000; ++us) sorted_ns.push_back(us * 1000);
+  std::vector<double> values;
+  for (const Figure& figure : latency_figures(sorted_ns)) values.push_back(figure.value);
+  EXPECT_THAT(values, ElementsAre(1000, 5000, 9000, 9900, 9990, 9999, 10'000));
+  EXPECT_EQ(latency_figures({1'500}).back().value, 1.5);
 }
 
 TEST(MeasureTest, WorkCostsTimeAndMemory) {
@@ -171,6 +187,8 @@ TEST(MeasureTest, WorkCostsTimeAndMemory) {
   EXPECT_GT(used.wall_s, 0);
   EXPECT_GE(used.cpu_s, 0);
   EXPECT_GE(peak_rss_kib(), 64 << 10);
+  forget_peak_rss();
+  EXPECT_LT(peak_rss_kib(), 64 << 10);
 }
 
 }  // namespace

@@ -382,14 +382,10 @@ func timers(tasks int64) outcome {
 	})
 	sort.Slice(late, func(i, j int) bool { return late[i] < late[j] })
 	return outcome{
-		ops:   tasks,
-		right: late[0] >= 0,
-		used:  used,
-		figures: []figure{
-			{"p50_us", quantileUs(late, 0.5)},
-			{"p99_us", quantileUs(late, 0.99)},
-			{"max_us", quantileUs(late, 1)},
-		},
+		ops:     tasks,
+		right:   late[0] >= 0,
+		used:    used,
+		figures: latencyFigures(late),
 	}
 }
 
@@ -444,6 +440,19 @@ func quantileUs(sorted []time.Duration, quantile float64) float64 {
 	return float64(sorted[nearest]) / float64(time.Microsecond)
 }
 
+// The same quantiles as harness/program.h has.
+func latencyFigures(sorted []time.Duration) []figure {
+	return []figure{
+		{"p10_us", quantileUs(sorted, 0.1)},
+		{"p50_us", quantileUs(sorted, 0.5)},
+		{"p90_us", quantileUs(sorted, 0.9)},
+		{"p99_us", quantileUs(sorted, 0.99)},
+		{"p999_us", quantileUs(sorted, 0.999)},
+		{"p9999_us", quantileUs(sorted, 0.9999)},
+		{"max_us", quantileUs(sorted, 1)},
+	}
+}
+
 // Go has no priorities: all goroutines are alike, and the pings show what that means. Nor is there a thread outside to
 // send them. A ping is a goroutine that sleeps until it is due, and its delay counts from then.
 func priority(pings int64) outcome {
@@ -483,16 +492,12 @@ func priority(pings int64) outcome {
 		ended.Wait()
 	})
 	sort.Slice(delays, func(i, j int) bool { return delays[i] < delays[j] })
+	lowShare := float64(computed) / (float64(used.wall) * float64(workers))
 	return outcome{
-		ops:   pings,
-		right: int64(len(delays)) == pings && computed > 0,
-		used:  used,
-		figures: []figure{
-			{"p50_us", quantileUs(delays, 0.5)},
-			{"p99_us", quantileUs(delays, 0.99)},
-			{"max_us", quantileUs(delays, 1)},
-			{"low_share", float64(computed) / (float64(used.wall) * float64(workers))},
-		},
+		ops:     pings,
+		right:   int64(len(delays)) == pings && computed > 0,
+		used:    used,
+		figures: append(latencyFigures(delays), figure{"low_share", lowShare}),
 	}
 }
 

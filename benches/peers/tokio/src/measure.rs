@@ -20,8 +20,21 @@ pub fn measure<T>(work: impl FnOnce() -> T) -> (T, Usage) {
     (result, Usage { wall_s, cpu_s })
 }
 
+/// The quantiles that harness/program.h has.
+pub fn latency_figures(sorted: &[Duration]) -> Vec<(&'static str, f64)> {
+    vec![
+        ("p10_us", quantile_us(sorted, 0.1)),
+        ("p50_us", quantile_us(sorted, 0.5)),
+        ("p90_us", quantile_us(sorted, 0.9)),
+        ("p99_us", quantile_us(sorted, 0.99)),
+        ("p999_us", quantile_us(sorted, 0.999)),
+        ("p9999_us", quantile_us(sorted, 0.9999)),
+        ("max_us", quantile_us(sorted, 1.0)),
+    ]
+}
+
 /// The sample at this quantile by the nearest rank, in us.
-pub fn quantile_us(sorted: &[Duration], quantile: f64) -> f64 {
+fn quantile_us(sorted: &[Duration], quantile: f64) -> f64 {
     let last = (sorted.len() - 1) as f64;
     sorted[(quantile * last + 0.5) as usize].as_secs_f64() * 1e6
 }

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::command::Outcome;
-use crate::measure::{measure, quantile_us};
+use crate::measure::{latency_figures, measure};
 
 async fn ask(question: u64) -> u64 {
     let (question_sender, question_receiver) = oneshot::channel();
@@ -110,15 +110,9 @@ pub fn priority(runtime: &Runtime, workers: usize, ping_count: u64) -> Outcome {
     });
     let mut sorted = delays;
     sorted.sort();
-    let figures = vec![
-        ("p50_us", quantile_us(&sorted, 0.5)),
-        ("p99_us", quantile_us(&sorted, 0.99)),
-        ("max_us", quantile_us(&sorted, 1.0)),
-        (
-            "low_share",
-            computed.as_secs_f64() / (used.wall_s * workers as f64),
-        ),
-    ];
+    let mut figures = latency_figures(&sorted);
+    let low_share = computed.as_secs_f64() / (used.wall_s * workers as f64);
+    figures.push(("low_share", low_share));
     Outcome {
         ops: ping_count,
         right: sorted.len() == ping_count as usize && computed > Duration::ZERO,

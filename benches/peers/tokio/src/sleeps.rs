@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use crate::command::Outcome;
-use crate::measure::{measure, quantile_us};
+use crate::measure::{latency_figures, measure};
 
 /// The same for all programs: 1 to 1000, spread evenly, in no order.
 fn sleep_of_task_ms(task: u64) -> u64 {
@@ -62,10 +62,6 @@ pub fn timers(runtime: &Runtime, _workers: usize, tasks: u64) -> Outcome {
         ops: tasks,
         right: late_ns[0] >= 0,
         used,
-        figures: vec![
-            ("p50_us", quantile_us(&late, 0.5)),
-            ("p99_us", quantile_us(&late, 0.99)),
-            ("max_us", quantile_us(&late, 1.0)),
-        ],
+        figures: latency_figures(&late),
     }
 }
