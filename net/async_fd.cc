@@ -10,7 +10,6 @@
 
 namespace skua {
 
-using internal::BudgetAwaiter;
 using internal::Direction;
 using internal::errno_to_status;
 using internal::Readiness;
@@ -32,15 +31,14 @@ Task<absl::StatusOr<std::size_t>> AsyncFd::write_with(Call call) {
 }
 
 Task<absl::StatusOr<std::size_t>> AsyncFd::call_until_ready(Direction direction, Call call) {
+  const int closed = co_await source_.turn();
+  if (closed != 0) co_return errno_to_status(closed, "AsyncFd");
   for (;;) {
     const Readiness seen = source_.readiness(direction);
     if (seen.ready()) {
       const std::ptrdiff_t result = call(fd());
       const int error = result < 0 ? errno : 0;
-      if (error == 0) {
-        co_await BudgetAwaiter();
-        co_return static_cast<std::size_t>(result);
-      }
+      if (error == 0) co_return static_cast<std::size_t>(result);
       if (error == EINTR) continue;
       if (error != EAGAIN) co_return errno_to_status(error, "AsyncFd");
     }
@@ -60,15 +58,14 @@ Task<absl::Status> AsyncFd::writable() {
 }
 
 Task<absl::Status> AsyncFd::wait_for(Direction direction) {
+  const int closed = co_await source_.turn();
+  if (closed != 0) co_return errno_to_status(closed, "AsyncFd");
   for (;;) {
     const Readiness seen = source_.readiness(direction);
     pollfd state{};
     state.fd = fd();
     state.events = direction == Direction::kRead ? POLLIN : POLLOUT;
-    if (::poll(&state, 1, 0) > 0) {
-      co_await BudgetAwaiter();
-      co_return absl::OkStatus();
-    }
+    if (::poll(&state, 1, 0) > 0) co_return absl::OkStatus();
     const int error = co_await source_.wait(direction, seen);
     if (error != 0) co_return errno_to_status(error, "AsyncFd");
   }

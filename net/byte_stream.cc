@@ -85,6 +85,8 @@ Task<absl::StatusOr<std::size_t>> ByteStream::peek(std::span<std::byte> buffer) 
 }
 
 Task<absl::StatusOr<std::size_t>> ByteStream::receive(std::span<std::byte> buffer, int flags) {
+  const int closed = co_await source_.turn();
+  if (closed != 0) co_return errno_to_status(closed, "read");
   for (;;) {
     const Readiness seen = source_.readiness(Direction::kRead);
     std::ptrdiff_t result = -EAGAIN;
@@ -96,7 +98,6 @@ Task<absl::StatusOr<std::size_t>> ByteStream::receive(std::span<std::byte> buffe
     if (result >= 0) {
       const auto count = static_cast<std::size_t>(result);
       if (count > 0 && flags == 0) note_transfer(Direction::kRead, seen, count, buffer.size());
-      co_await BudgetAwaiter();
       co_return count;
     }
     if (is_error(result)) co_return errno_to_status(static_cast<int>(-result), "read");
@@ -128,6 +129,8 @@ Task<absl::StatusOr<std::size_t>> ByteStream::receive_into(
   msghdr message{};
   message.msg_iov = parts.data();
   message.msg_iovlen = static_cast<std::size_t>(count);
+  const int closed = co_await source_.turn();
+  if (closed != 0) co_return errno_to_status(closed, "readv");
   for (;;) {
     const Readiness seen = source_.readiness(Direction::kRead);
     std::ptrdiff_t result = -EAGAIN;
@@ -141,7 +144,6 @@ Task<absl::StatusOr<std::size_t>> ByteStream::receive_into(
     if (result >= 0) {
       const auto moved = static_cast<std::size_t>(result);
       if (moved > 0) note_transfer(Direction::kRead, seen, moved, size);
-      co_await BudgetAwaiter();
       co_return moved;
     }
     if (is_error(result)) co_return errno_to_status(static_cast<int>(-result), "readv");
@@ -159,6 +161,8 @@ Task<absl::Status> ByteStream::read_exact(std::span<std::byte> buffer) {
 Task<absl::Status> ByteStream::receive_all(std::span<std::byte> buffer) {
   std::size_t done = 0;
   while (done < buffer.size()) {
+    const int closed = co_await source_.turn();
+    if (closed != 0) co_return errno_to_status(closed, "read_exact");
     const Readiness seen = source_.readiness(Direction::kRead);
     const std::span<std::byte> rest = buffer.subspan(done);
     std::ptrdiff_t result = -EAGAIN;
@@ -177,7 +181,6 @@ Task<absl::Status> ByteStream::receive_all(std::span<std::byte> buffer) {
       const auto count = static_cast<std::size_t>(result);
       note_transfer(Direction::kRead, seen, count, rest.size());
       done += count;
-      co_await BudgetAwaiter();
       continue;
     }
     if (is_error(result)) co_return errno_to_status(static_cast<int>(-result), "read_exact");
@@ -198,6 +201,8 @@ Task<absl::StatusOr<std::size_t>> ByteStream::write(std::span<const std::byte> d
 
 Task<absl::StatusOr<std::size_t>> ByteStream::send(std::span<const std::byte> data) {
   bool uncopied = sends_uncopied(data.size());
+  const int closed = co_await source_.turn();
+  if (closed != 0) co_return errno_to_status(closed, "write");
   for (;;) {
     const Readiness seen = source_.readiness(Direction::kWrite);
     std::ptrdiff_t result = -EAGAIN;
@@ -213,7 +218,6 @@ Task<absl::StatusOr<std::size_t>> ByteStream::send(std::span<const std::byte> da
     if (result >= 0) {
       const auto count = static_cast<std::size_t>(result);
       note_transfer(Direction::kWrite, seen, count, data.size());
-      co_await BudgetAwaiter();
       co_return count;
     }
     if (is_error(result)) co_return errno_to_status(static_cast<int>(-result), "write");
@@ -247,6 +251,8 @@ Task<absl::StatusOr<std::size_t>> ByteStream::send_from(
   msghdr message{};
   message.msg_iov = parts.data();
   message.msg_iovlen = static_cast<std::size_t>(count);
+  const int closed = co_await source_.turn();
+  if (closed != 0) co_return errno_to_status(closed, "writev");
   for (;;) {
     const Readiness seen = source_.readiness(Direction::kWrite);
     std::ptrdiff_t result = -EAGAIN;
@@ -262,7 +268,6 @@ Task<absl::StatusOr<std::size_t>> ByteStream::send_from(
     if (result >= 0) {
       const auto moved = static_cast<std::size_t>(result);
       note_transfer(Direction::kWrite, seen, moved, size);
-      co_await BudgetAwaiter();
       co_return moved;
     }
     if (is_error(result)) co_return errno_to_status(static_cast<int>(-result), "writev");
@@ -281,6 +286,8 @@ Task<absl::Status> ByteStream::send_all(std::span<const std::byte> data) {
   bool uncopied = sends_uncopied(data.size());
   std::size_t done = 0;
   while (done < data.size()) {
+    const int closed = co_await source_.turn();
+    if (closed != 0) co_return errno_to_status(closed, "write_all");
     const Readiness seen = source_.readiness(Direction::kWrite);
     const std::span<const std::byte> rest = data.subspan(done);
     std::ptrdiff_t result = -EAGAIN;
@@ -298,7 +305,6 @@ Task<absl::Status> ByteStream::send_all(std::span<const std::byte> data) {
       const auto count = static_cast<std::size_t>(result);
       note_transfer(Direction::kWrite, seen, count, rest.size());
       done += count;
-      co_await BudgetAwaiter();
       continue;
     }
     if (is_error(result)) co_return errno_to_status(static_cast<int>(-result), "write_all");

@@ -101,6 +101,8 @@ Task<absl::StatusOr<IoSource>> connect_stream(SocketAddress address, UniqueFd fd
 Task<absl::StatusOr<IoSource>> accept_stream(IoSource* listener) {
   milliseconds pause = kAcceptPauseMin;
   for (;;) {
+    const int closed = co_await listener->turn();
+    if (closed != 0) co_return errno_to_status(closed, "accept");
     const Readiness seen = listener->readiness(Direction::kRead);
     int fd = -EAGAIN;
     if (seen.ready()) {
@@ -111,14 +113,9 @@ Task<absl::StatusOr<IoSource>> accept_stream(IoSource* listener) {
       fd = co_await SocketAwaiter(listener, Direction::kRead, accept_request(*listener));
     }
     if (fd >= 0) {
-      IoSource accepted(fd);
-      co_await BudgetAwaiter();
-      co_return std::move(accepted);
+      co_return IoSource(fd);
     }
-    if (is_of_the_connection(-fd)) {
-      co_await BudgetAwaiter();
-      continue;
-    }
+    if (is_of_the_connection(-fd)) continue;
     if (is_lack_of_resources(-fd)) {
       // The connection stays in the backlog, and the listener ready.
       co_await sleep_for(pause);

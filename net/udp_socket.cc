@@ -14,7 +14,6 @@
 
 namespace skua {
 
-using internal::BudgetAwaiter;
 using internal::Direction;
 using internal::errno_to_status;
 using internal::Readiness;
@@ -60,6 +59,8 @@ Task<absl::Status> UdpSocket::send_datagram(std::span<const std::byte> data, Soc
     message.msg_name = const_cast<void*>(to.system_address());
     message.msg_namelen = static_cast<socklen_t>(to.system_size());
   }
+  const int closed = co_await source_.turn();
+  if (closed != 0) co_return errno_to_status(closed, "sendmsg");
   for (;;) {
     const Readiness seen = source_.readiness(Direction::kWrite);
     std::ptrdiff_t result = -EAGAIN;
@@ -71,10 +72,7 @@ Task<absl::Status> UdpSocket::send_datagram(std::span<const std::byte> data, Soc
       result = co_await SocketAwaiter(&source_, Direction::kWrite,
                                       internal::send_message_request(source_, &message));
     }
-    if (result >= 0) {
-      co_await BudgetAwaiter();
-      co_return absl::OkStatus();
-    }
+    if (result >= 0) co_return absl::OkStatus();
     if (result == -EINTR) continue;
     if (result != -EAGAIN) co_return errno_to_status(static_cast<int>(-result), "sendmsg");
     const int error = co_await source_.wait(Direction::kWrite, seen);
@@ -95,6 +93,8 @@ Task<absl::StatusOr<Datagram>> UdpSocket::receive_datagram(std::span<std::byte> 
   message.msg_namelen = sizeof(from);
   message.msg_iov = &part;
   message.msg_iovlen = 1;
+  const int closed = co_await source_.turn();
+  if (closed != 0) co_return errno_to_status(closed, "recvmsg");
   for (;;) {
     const Readiness seen = source_.readiness(Direction::kRead);
     std::ptrdiff_t result = -EAGAIN;
@@ -111,7 +111,6 @@ Task<absl::StatusOr<Datagram>> UdpSocket::receive_datagram(std::span<std::byte> 
       datagram.size = static_cast<std::size_t>(result);
       datagram.from = SocketAddress::from_system(&from, message.msg_namelen);
       datagram.truncated = (message.msg_flags & MSG_TRUNC) != 0;
-      co_await BudgetAwaiter();
       co_return datagram;
     }
     if (result == -EINTR) continue;

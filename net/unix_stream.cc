@@ -17,7 +17,6 @@
 namespace skua {
 namespace {
 
-using internal::BudgetAwaiter;
 using internal::Direction;
 using internal::errno_to_status;
 using internal::Readiness;
@@ -107,14 +106,13 @@ Task<absl::StatusOr<std::size_t>> UnixStream::send_with_fds(std::span<const std:
 Task<absl::StatusOr<std::size_t>> UnixStream::send_message(std::span<const std::byte> data,
                                                            std::span<const int> fds) {
   internal::IoSource& source = io_.source();
+  const int closed = co_await source.turn();
+  if (closed != 0) co_return errno_to_status(closed, "sendmsg");
   for (;;) {
     const Readiness seen = source.readiness(Direction::kWrite);
     if (seen.ready()) {
       const std::ptrdiff_t result = send_once(source.fd(), data, fds);
-      if (result >= 0) {
-        co_await BudgetAwaiter();
-        co_return static_cast<std::size_t>(result);
-      }
+      if (result >= 0) co_return static_cast<std::size_t>(result);
       if (result == -EINTR) continue;
       if (result != -EAGAIN) co_return errno_to_status(static_cast<int>(-result), "sendmsg");
     }
@@ -134,6 +132,8 @@ Task<absl::StatusOr<Received>> UnixStream::receive_with_fds(std::span<std::byte>
 Task<absl::StatusOr<Received>> UnixStream::receive_message(std::span<std::byte> buffer,
                                                            std::size_t fds_max) {
   internal::IoSource& source = io_.source();
+  const int closed = co_await source.turn();
+  if (closed != 0) co_return errno_to_status(closed, "recvmsg");
   for (;;) {
     const Readiness seen = source.readiness(Direction::kRead);
     if (seen.ready()) {
@@ -141,7 +141,6 @@ Task<absl::StatusOr<Received>> UnixStream::receive_message(std::span<std::byte> 
       bool lost = false;
       const std::ptrdiff_t result = receive_once(source.fd(), buffer, fds_max, fds, lost);
       if (result >= 0) {
-        co_await BudgetAwaiter();
         Received received(static_cast<std::size_t>(result), std::move(fds), lost);
         co_return std::move(received);
       }

@@ -166,6 +166,49 @@ TEST_P(NetTest, PassesDescriptors) {
 }
 
 // Messages with descriptors stop a read, so a short one does not mean that nothing is left.
+// The task aborts itself while there is always something to read, so it ends where its budget does: between two reads,
+// with nothing in its hands.
+TEST_P(NetTest, AnAbortTakesNothingAlongThatWasRead) {
+  struct Reading {
+    std::optional<JoinHandle<void>> handle;
+    int abort_at = 0;
+    int read = 0;
+  };
+  const auto read_bytes = [](UnixStream* stream, Reading* reading) -> Task<> {
+    for (;;) {
+      std::array<std::byte, 1> byte;
+      const absl::StatusOr<std::size_t> count = co_await stream->read(byte);
+      if (!count.ok() || *count == 0) break;
+      if (++reading->read == reading->abort_at) reading->handle->abort();
+    }
+  };
+  const auto main = [](auto read, int abort_at) -> Task<> {
+    constexpr int kBytes = 1000;
+    absl::StatusOr<std::pair<UnixStream, UnixStream>> ends = UnixStream::pair();
+    const std::vector<std::byte> data(kBytes);
+    const absl::Status written = co_await ends->first.write_all(data);
+    EXPECT_TRUE(written.ok()) << written;
+    Reading reading;
+    reading.abort_at = abort_at;
+    reading.handle.emplace(spawn_local(read(&ends->second, &reading)));
+    co_await yield_now();
+    const JoinResult<void> result = co_await std::move(*reading.handle).result();
+    EXPECT_TRUE(result.cancelled());
+    EXPECT_EQ(ends->first.shutdown(Shutdown::kWrite), absl::OkStatus());
+    std::vector<std::byte> rest(kBytes);
+    int left = 0;
+    for (;;) {
+      const absl::StatusOr<std::size_t> count = co_await ends->second.read(rest);
+      if (!count.ok() || *count == 0) break;
+      left += static_cast<int>(*count);
+    }
+    EXPECT_EQ(reading.read + left, kBytes);
+  };
+  for (const int abort_at : {1, 2, 100, 127, 128, 129, 300}) {
+    runtime().block_on(main(read_bytes, abort_at));
+  }
+}
+
 TEST_P(NetTest, AReadThatADescriptorCutsShortIsFollowedByAnother) {
   const auto main = []() -> Task<> {
     auto pair = UnixStream::pair();

@@ -89,9 +89,9 @@ class [[nodiscard("co_await it; nothing waits otherwise")]] ReadinessAwaiter fin
   int error_ = 0;
 };
 
-// Awaited by an operation that was ready at once: takes a unit of the run's budget, and lets others run if there is
-// none left.
-class [[nodiscard("co_await it")]] BudgetAwaiter final : public Waiter {
+// Awaited by an operation that need not wait, before it does anything: takes a unit of the run's budget, and lets
+// others run if there is none left. A task that was aborted ends there; with a result in its hands it would lose that.
+class [[nodiscard("co_await it")]] BudgetAwaiter : public Waiter {
  public:
   BudgetAwaiter() noexcept : Waiter(&never_cancelled) {}
   BudgetAwaiter(const BudgetAwaiter&) = delete;
@@ -107,6 +107,17 @@ class [[nodiscard("co_await it")]] BudgetAwaiter final : public Waiter {
  private:
   // A task that has yielded is in a queue, never suspended.
   static CancelOutcome never_cancelled(Waiter*) noexcept { return CancelOutcome::kPending; }
+};
+
+// Returned by IoSource::turn().
+class [[nodiscard("co_await it")]] TurnAwaiter final : public BudgetAwaiter {
+ public:
+  explicit TurnAwaiter(const IoSource* source) noexcept : source_(source) {}
+  // 0, or ECANCELED: the source was closed while others ran.
+  inline int await_resume() const noexcept;
+
+ private:
+  const IoSource* const source_;
 };
 
 // Owns a descriptor, which must be non-blocking. Moves while nothing waits on it. Sockets may also be used by
@@ -131,6 +142,8 @@ class IoSource {
   // -1: closed, or moved from.
   int fd() const noexcept { return fd_.load(std::memory_order_relaxed); }
 
+  // Before an operation's first call: see BudgetAwaiter. Requires: open.
+  TurnAwaiter turn() const noexcept { return TurnAwaiter(this); }
   // Whether the call is worth a try. Before the call.
   Readiness readiness(Direction direction) const noexcept;
   // The call has moved less than it was asked for, so it would say EAGAIN now. Only for descriptors of which that is
@@ -184,6 +197,8 @@ class IoSource {
   // Of a socket that is used by completion: what is in flight for each direction; io_driver/socket_op.h.
   std::array<std::atomic<std::uintptr_t>, 2> operations_{kNoOperation, kNoOperation};
 };
+
+inline int TurnAwaiter::await_resume() const noexcept { return source_->fd() < 0 ? ECANCELED : 0; }
 
 inline int ReadinessAwaiter::await_resume() const noexcept {
   // An event has woken the task, and then the source was closed.
