@@ -191,7 +191,7 @@ TEST_P(NetTest, AnAbortTakesNothingAlongThatWasRead) {
     Reading reading;
     reading.abort_at = abort_at;
     reading.handle.emplace(spawn_local(read(&ends->second, &reading)));
-    co_await yield_now();
+    while (!reading.handle->is_finished()) co_await yield_now();
     const JoinResult<void> result = co_await std::move(*reading.handle).result();
     EXPECT_TRUE(result.cancelled());
     EXPECT_EQ(ends->first.shutdown(Shutdown::kWrite), absl::OkStatus());
