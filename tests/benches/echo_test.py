@@ -165,7 +165,9 @@ class EchoTest(unittest.TestCase):
         ):
             self.assert_refused("echo_load", arguments, message)
         self.assert_refused("skua_echo", ["--workers", "0"], "--workers is from 1")
-        self.assert_refused("skua_echo", ["--engine", "poll"], "--engine is readiness or completion")
+        self.assert_refused(
+            "skua_echo", ["--engine", "poll"], "--engine is readiness or completion"
+        )
         self.assert_refused("epoll_echo", ["--hog"], "unknown option")
 
     def test_help_explains(self):

@@ -260,6 +260,14 @@ TEST_P(SocketOpTest, AStormOfFaultsLosesNothing) {
 
 // --- Aborts -----------------------------------------------------------------------------------------
 
+constexpr std::size_t kMoreThanFits = 1 << 20;
+
+// So that a write of kMoreThanFits has to wait.
+void shrink_buffers(Connection& both) {
+  EXPECT_TRUE(both.client.set_send_buffer_size(16 << 10).ok());
+  EXPECT_TRUE(both.server.set_receive_buffer_size(16 << 10).ok());
+}
+
 // A listener whose backlog is full: the next connection to it is not answered.
 Task<absl::StatusOr<TcpStream>> connect_in_vain() {
   absl::StatusOr<TcpListener> listener =
@@ -282,8 +290,9 @@ Task<> accept_in_vain() {
 // Of each kind one that ends only with its task. The buffers are in the task's own frame, or its own.
 Task<> transfer_in_vain(int kind) {
   Connection both = co_await connect_pair();
+  shrink_buffers(both);
   std::array<std::byte, 64> small{};
-  std::vector<std::byte> large(16 << 20);
+  std::vector<std::byte> large(kMoreThanFits);
   const std::array<std::span<std::byte>, 2> in{small, large};
   const std::array<std::span<const std::byte>, 2> out{large, small};
   absl::Status status;
@@ -343,7 +352,7 @@ Task<> in_vain(int kind) {
 // is aborted after so many turns of other tasks, from none until it waits in the kernel.
 TEST_P(SocketOpTest, AnAbortEndsWhatIsInFlight) {
   constexpr int kKinds = 10;
-  constexpr int kMoments = 12;
+  constexpr int kMoments = 8;
   const auto main = []() -> Task<> {
     for (int kind = 0; kind < kKinds; ++kind) {
       for (int moment = 0; moment < kMoments; ++moment) {
@@ -401,9 +410,10 @@ TEST_P(SocketOpTest, ClosingEndsTheOperationsOfBothDirections) {
   const auto main = [](int workers) -> Task<> {
     for (int round = 0; round < 20; ++round) {
       Connection both = co_await connect_pair();
+      shrink_buffers(both);
       JoinHandle<int> reader = spawn(read_byte(&both.client));
       JoinHandle<absl::Status> writer = spawn([](TcpStream* stream) -> Task<absl::Status> {
-        const std::vector<std::byte> data(16 << 20);
+        const std::vector<std::byte> data(kMoreThanFits);
         co_return co_await stream->write_all(data);
       }(&both.client));
       co_await until_in_flight(2);
