@@ -224,4 +224,13 @@ ECHO_PEERS = (
     Competitor("asio", "Asio", builds.asio_echo, packages=("libasio-dev",), serves=True),
     Competitor("uv", "libuv", builds.uv_echo, packages=("libuv1-dev",), serves=True),
 )
-DEFAULT_ECHO_PEERS = ("tokio", "go", "epoll", "uring", "asio", "uv", "skua-epoll")
+DEFAULT_ECHO_PEERS = (
+    "tokio",
+    "go",
+    "epoll",
+    "uring",
+    "asio",
+    "uv",
+    "skua-epoll",
+    "skua-completion",
+)
