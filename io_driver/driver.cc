@@ -313,9 +313,17 @@ std::size_t Driver::reap(std::uint64_t limit) noexcept {
         woken += op_completed(reinterpret_cast<IoOp*>(data), result, completion.flags);
         break;
       case kCancelTag: {
-        // Whether it was found or not (-ENOENT, -EALREADY) is told by the operation itself.
+        // Whether it was found or not (-EALREADY) is told by the operation itself.
         auto* const op = reinterpret_cast<IoOp*>(data & ~kTagMask);
-        if (--op->completions_due_ == 0) woken += finish(op, IoOp::Phase::kCancelSent);
+        if (op->completions_due_ == 1) {
+          op->completions_due_ = 0;
+          woken += finish(op, IoOp::Phase::kCancelSent);
+        } else if (result == -ENOENT) {
+          // On its way from one of the kernel's lists to another: it is looked for again, which stays due.
+          cancel_again_.push_back(op);
+        } else {
+          --op->completions_due_;
+        }
         break;
       }
       default:
@@ -371,9 +379,26 @@ void Driver::cancel(IoOp* op) noexcept {
   wake();  // [CANCEL-LIST] *op may be gone.
 }
 
+void Driver::push_cancel(IoOp* op) noexcept {
+  const auto key = reinterpret_cast<std::uint64_t>(op);
+  push(IoRequest(IORING_OP_ASYNC_CANCEL, -1, key | kOpTag, 0, 0, 0), key | kCancelTag,
+       Caller::kHolder);
+}
+
 std::size_t Driver::drain_cancels() noexcept {
-  if (cancels_.load(std::memory_order_relaxed) == nullptr) return 0;
   std::size_t woken = 0;
+  for (IoOp* const op : std::exchange(cancel_again_, {})) {
+    if (op->completions_due_ > 1) {
+      push_cancel(op);
+    } else {
+      op->completions_due_ = 0;
+      woken += finish(op, IoOp::Phase::kCancelSent);
+    }
+  }
+  if (cancels_.load(std::memory_order_relaxed) == nullptr) {
+    if (woken > 0) batch_.flush();
+    return woken;
+  }
   IoOp* op = cancels_.exchange(nullptr, std::memory_order_acquire);  // [CANCEL-LIST]
   while (op != nullptr) {
     IoOp* const next = op->next_cancel_;
@@ -382,9 +407,7 @@ std::size_t Driver::drain_cancels() noexcept {
                                            std::memory_order_acq_rel, std::memory_order_acquire)) {
       // The operation is kept until this, too, has completed: the kernel finds it by its address.
       ++op->completions_due_;
-      const auto key = reinterpret_cast<std::uint64_t>(op);
-      push(IoRequest(IORING_OP_ASYNC_CANCEL, -1, key | kOpTag, 0, 0, 0), key | kCancelTag,
-           Caller::kHolder);
+      push_cancel(op);
       if (op->awaits_notification_) reset_connection(*op);
     } else {
       woken += finish(op, IoOp::Phase::kCancelQueued);
@@ -437,6 +460,10 @@ std::size_t Driver::wait(std::int64_t now_ns) noexcept {
     timeout_ns = 0;
   } else if (deadline_ns != INT64_MAX) {
     timeout_ns = std::max<std::int64_t>(deadline_ns - now_ns, 0);
+  }
+  // What could not be cancelled yet is neither completed nor an event.
+  if (!cancel_again_.empty() && (timeout_ns < 0 || timeout_ns > kCancelAgainNs)) {
+    timeout_ns = kCancelAgainNs;
   }
   const int events = poller_->wait(timeout_ns, Poller::kEventsMax);
   cancel_wait();

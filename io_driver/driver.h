@@ -142,6 +142,8 @@ class Driver {
   // Requests that are queued before they are handed over without waiting for an occasion: the kernel works on them
   // while the worker goes on.
   static constexpr unsigned kFlushAt = 32;
+  // Until what the kernel did not find is cancelled again.
+  static constexpr std::int64_t kCancelAgainNs = 1'000'000;
   static constexpr std::int64_t kAwake =
       INT64_MIN;  // sleeping_until_ of a holder that does not sleep.
 
@@ -156,6 +158,7 @@ class Driver {
   std::size_t op_completed(IoOp* op, std::int32_t result, std::uint32_t flags) noexcept;
   std::size_t finish(IoOp* op, IoOp::Phase before) noexcept;
   std::size_t drain_cancels() noexcept;
+  void push_cancel(IoOp* op) noexcept;
   std::size_t submit_again() noexcept;
   static bool ended_by_cancel(const IoOp& op) noexcept;
   static void reset_connection(const IoOp& op) noexcept;
@@ -168,7 +171,8 @@ class Driver {
   SystemCalls& calls_;
   const std::unique_ptr<Backend> backend_;
   // The holder.
-  std::vector<IoOp*> again_;             // To be submitted again.
+  std::vector<IoOp*> again_;         // To be submitted again.
+  std::vector<IoOp*> cancel_again_;  // To be cancelled again; each has a completion due for that.
   std::size_t woken_while_pushing_ = 0;  // By reaping to make room; the holder must not sleep then.
   bool left_behind_ = false;             // The last reaping has met its limit.
   std::uint64_t generation_ = 0;         // Of the last event.
