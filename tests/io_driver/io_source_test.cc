@@ -51,6 +51,8 @@ struct SourcePair {
 
 // One byte, or -errno; 0: the end.
 Task<int> read_byte(IoSource* source) {
+  const int closed = co_await source->turn();  // Before it has begun.
+  if (closed != 0) co_return -closed;
   for (;;) {
     const Readiness seen = source->readiness(Direction::kRead);
     if (seen.ready()) {
