@@ -18,7 +18,7 @@ TEST(MembarrierTest, TheAnswerDoesNotChange) {
 // the call of membarrier() both miss each other in about one round of 200, on x86, while the two run at the same time.
 TEST(MembarrierTest, IsABarrierInTheOtherThreadToo) {
   if (!membarrier_available()) GTEST_SKIP() << "the kernel refuses membarrier(2)";
-  constexpr std::uint32_t kRounds = 100'000;
+  constexpr std::uint32_t kRounds = 20'000;
   struct alignas(128) Word {
     std::atomic<std::uint32_t> value{0};
   };
