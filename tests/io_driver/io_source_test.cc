@@ -67,6 +67,13 @@ Task<int> read_byte(IoSource* source) {
   }
 }
 
+// Until a task has begun to wait for a source that nobody had waited for. Not by sleeping: on a busy machine the sleep
+// is over before the task has begun.
+Task<> until_registered(std::int64_t sources_before) {
+  while (internal::current_driver()->poller().registered() == sources_before) co_await yield_now();
+}
+std::int64_t registered_sources() { return internal::current_driver()->poller().registered(); }
+
 Task<int> write_byte(IoSource* source, char byte) {
   for (;;) {
     const Readiness seen = source->readiness(Direction::kWrite);
@@ -247,8 +254,9 @@ TEST_P(IoSourceTest, AnAbortThatRacesWithDataLosesNone) {
 TEST_P(IoSourceTest, ClosingWakesWhoWaits) {
   SourcePair pair;
   const auto main = [](SourcePair* both) -> Task<int> {
+    const std::int64_t before = registered_sources();
     JoinHandle<int> reader = spawn(read_byte(&both->a));
-    co_await sleep_for(2ms);
+    co_await until_registered(before);
     both->a.close();
     co_return co_await std::move(reader);
   };
@@ -262,8 +270,9 @@ TEST_P(IoSourceTest, ClosingReachesWhoHasBeenWokenJustNow) {
     GTEST_SKIP() << "the reader may be in its call, which a closer must not overtake";
   SourcePair pair;
   const auto main = [](SourcePair* both) -> Task<int> {
+    const std::int64_t before = registered_sources();
     JoinHandle<int> reader = spawn(read_byte(&both->a));
-    co_await sleep_for(2ms);
+    co_await until_registered(before);
     EXPECT_EQ(co_await write_byte(&both->b, 'x'), 1);
     internal::Driver* const driver = internal::current_driver();
     EXPECT_TRUE(driver->try_hold());
@@ -279,8 +288,9 @@ TEST_P(IoSourceTest, TheEndOfTheStreamReachesWhoHasDrainedIt) {
   // Data and end in one event: a short read then does not mean that no event stands behind it.
   SourcePair pair;
   const auto main = [](SourcePair* both) -> Task<> {
+    const std::int64_t before = registered_sources();
     JoinHandle<int> registers = spawn(read_byte(&both->a));
-    co_await sleep_for(1ms);
+    co_await until_registered(before);
     EXPECT_EQ(co_await write_byte(&both->b, '1'), 1);
     EXPECT_EQ(co_await std::move(registers), '1');
     // Empty and registered: now data and the end at once, before anybody waits.
@@ -303,8 +313,9 @@ TEST_P(IoSourceTest, TheEndOfTheStreamReachesWhoHasDrainedIt) {
 TEST_P(IoSourceTest, AShortReadIsFollowedByAWaitNotByACall) {
   SourcePair pair;
   const auto main = [](SourcePair* both) -> Task<> {
+    const std::int64_t before = registered_sources();
     JoinHandle<int> registers = spawn(read_byte(&both->a));
-    co_await sleep_for(1ms);
+    co_await until_registered(before);
     EXPECT_EQ(co_await write_byte(&both->b, '1'), 1);
     EXPECT_EQ(co_await std::move(registers), '1');
     // An event of before may still be under way; no new one comes.
@@ -358,8 +369,9 @@ TEST_P(IoSourceTest, ShutdownEndsThoseThatWait) {
 TEST_P(IoSourceTest, OutlivesItsRuntimeAndSaysSo) {
   SourcePair pair;
   const auto register_it = [](SourcePair* both) -> Task<> {
+    const std::int64_t before = registered_sources();
     JoinHandle<int> reader = spawn(read_byte(&both->a));
-    co_await sleep_for(1ms);
+    co_await until_registered(before);
     reader.abort();
     const JoinResult<int> result = co_await std::move(reader).result();
     EXPECT_TRUE(result.cancelled());
@@ -376,8 +388,9 @@ TEST_P(IoSourceTest, WakesATaskOfAnotherRuntime) {
   SourcePair pair;
   Runtime other({.worker_threads = 1});
   const auto register_it = [](SourcePair* both) -> Task<int> {
+    const std::int64_t before = registered_sources();
     JoinHandle<int> reader = spawn(read_byte(&both->a));
-    co_await sleep_for(1ms);
+    co_await until_registered(before);
     EXPECT_EQ(co_await write_byte(&both->b, 'r'), 1);
     co_return co_await std::move(reader);
   };
@@ -459,8 +472,9 @@ TEST(IoSourceDeathTest, ASecondReaderIsACallersBug) {
     SourcePair pair;
     Runtime runtime({.worker_threads = 1});
     const auto main = [](IoSource* source) -> Task<> {
+      const std::int64_t before = registered_sources();
       spawn(read_byte(source));
-      co_await sleep_for(1ms);
+      co_await until_registered(before);
       co_await read_byte(source);
     };
     runtime.block_on(main(&pair.a));
