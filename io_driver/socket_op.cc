@@ -96,8 +96,9 @@ void SocketAwaiter::submit() noexcept {
   word.store(reinterpret_cast<std::uintptr_t>(this), std::memory_order_release);  // [CLOSE]
   published_ = true;
   submit_op(&op_);
-  // Sequentially consistent, with end(): a cancel that overtakes its operation on the way to the kernel would be lost.
-  // Either end() sees that it is on its way, or this sees that end() was here; if both do, the second cancel is none.
+  // [CLOSE-SUBMIT] Sequentially consistent, with end(): a cancel that overtakes its operation on the way to the
+  // kernel would be lost. Either end() sees that it is on its way, or this sees that end() was here; if both do, the
+  // second cancel is none.
   submitted_.store(true, std::memory_order_seq_cst);
   if (SKUA_UNLIKELY(source_.load(std::memory_order_seq_cst) == nullptr)) {
     op_.driver_->cancel(&op_);
@@ -127,7 +128,7 @@ void SocketAwaiter::end(int fd_to_close, SocketAwaiter* other) noexcept {
   fd_to_close_ = fd_to_close;
   other_ = other;
   source_.store(nullptr, std::memory_order_seq_cst);
-  if (submitted_.load(std::memory_order_seq_cst)) op_.driver_->cancel(&op_);  // See submit().
+  if (submitted_.load(std::memory_order_seq_cst)) op_.driver_->cancel(&op_);  // [CLOSE-SUBMIT]
 }
 
 bool IoSource::end_operations(int fd_to_close) noexcept {

@@ -112,9 +112,7 @@ Task<absl::StatusOr<IoSource>> accept_stream(IoSource* listener) {
     if (fd == -EAGAIN && completes_sockets()) {
       fd = co_await SocketAwaiter(listener, Direction::kRead, accept_request(*listener));
     }
-    if (fd >= 0) {
-      co_return IoSource(fd);
-    }
+    if (fd >= 0) co_return IoSource(fd);
     if (is_of_the_connection(-fd)) continue;
     if (is_lack_of_resources(-fd)) {
       // The connection stays in the backlog, and the listener ready.

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <concepts>
+#include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -19,6 +20,8 @@
 
 #include "skua/internal/check.h"
 #include "skua/internal/child_group.h"
+#include "skua/internal/promise_base.h"
+#include "skua/internal/task_header.h"
 #include "skua/task.h"
 
 namespace skua {
@@ -29,6 +32,26 @@ concept ForEachFunction =
     std::ranges::input_range<Range> && std::invocable<F&, std::ranges::range_reference_t<Range>> &&
     std::same_as<std::invoke_result_t<F&, std::ranges::range_reference_t<Range>>, Task<>>;
 
+// A suspension for a task that was aborted to end at, where it has nothing to wait for.
+class [[nodiscard("co_await it")]] AbortPoint final : public Waiter {
+ public:
+  AbortPoint() noexcept : Waiter(&unlink) {}
+  AbortPoint(const AbortPoint&) = delete;
+  AbortPoint& operator=(const AbortPoint&) = delete;
+
+  bool await_ready() const noexcept { return false; }
+  template <std::derived_from<PromiseBase> Promise>
+  bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+    TaskHeader* const task = awaiting.promise().task;
+    task->prepare_suspend(awaiting, this);
+    return task->commit_suspend();  // *this may be gone.
+  }
+  void await_resume() const noexcept {}
+
+ private:
+  static CancelOutcome unlink(Waiter*) noexcept { return CancelOutcome::kUnlinked; }
+};
+
 template <typename View, typename F>
 Task<> run_for_each(View range, std::uint32_t limit, F make) {
   TaskHeader& root = co_await CurrentRoot();
@@ -37,6 +60,7 @@ Task<> run_for_each(View range, std::uint32_t limit, F make) {
       failure;  // Of the range, or of make(): no await is allowed where it is caught.
   std::optional<std::ranges::iterator_t<View>> at;
   bool more = true;
+  bool cut_short = false;
   while (more) {
     try {
       if (at) {
@@ -54,11 +78,15 @@ Task<> run_for_each(View range, std::uint32_t limit, F make) {
     }
     if (more) {
       co_await GroupWait(group, limit - 1);
-      more = !group.closed() && !root.abort_requested();
+      cut_short = root.abort_requested();
+      more = !group.closed() && !cut_short;
     }
   }
   if (failure != nullptr) group.close();
   co_await GroupWait(group, 0);
+  // All that had begun may have ended, so that nothing has suspended the task: who awaits this must not take it for
+  // done.
+  if (cut_short) co_await AbortPoint();
   if (failure != nullptr) std::rethrow_exception(failure);
   group.rethrow();
 }

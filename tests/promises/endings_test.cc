@@ -129,20 +129,25 @@ Task<> nothing() { co_return; }
 
 TEST_P(EndingsTest, AWalkOverAnInfiniteRangeThatIsAborted) {
   Runtime runtime(options());
-  runtime.block_on([]() -> Task<> {
-    std::atomic<int> begun{0};
-    const auto walk = [](std::atomic<int>* count) -> Task<> {
-      co_await for_each_concurrent(std::views::iota(0), 10'000, [count](int) {
-        count->fetch_add(1);
-        return nothing();
-      });
-    };
-    JoinHandle<void> walker = spawn(walk(&begun));
-    while (begun.load() < 100) co_await sleep_for(100us);
-    walker.abort();
-    const JoinResult<void> result = co_await std::move(walker).result();
-    EXPECT_TRUE(result.cancelled());
-  }());
+  for (const std::size_t limit : {std::size_t{1}, std::size_t{10'000}}) {
+    runtime.block_on([](std::size_t at_a_time) -> Task<> {
+      std::atomic<int> begun{0};
+      bool done = false;
+      const auto walk = [](std::atomic<int>* count, std::size_t most, bool* ended) -> Task<> {
+        co_await for_each_concurrent(std::views::iota(0), most, [count](int) {
+          count->fetch_add(1);
+          return nothing();
+        });
+        *ended = true;  // Not with elements left.
+      };
+      JoinHandle<void> walker = spawn(walk(&begun, at_a_time, &done));
+      while (begun.load() < 100) co_await sleep_for(100us);
+      walker.abort();
+      const JoinResult<void> result = co_await std::move(walker).result();
+      EXPECT_TRUE(result.cancelled());
+      EXPECT_FALSE(done);
+    }(limit));
+  }
 }
 
 // The result of a detached task that has a deadline is destroyed with it, and may spawn.

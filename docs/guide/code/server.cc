@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <optional>
 #include <span>
 #include <string>
@@ -226,7 +227,7 @@ skua::Task<bool> clean_up(std::string folder) {
 }  // namespace
 
 int main() {
-  std::string folder = "skua-guide-XXXXXX";
+  std::string folder = (std::filesystem::temp_directory_path() / "skua-guide-XXXXXX").string();
   expect(::mkdtemp(folder.data()) != nullptr, "a new folder");
   const int status = run_server(folder);
   expect(skua::run(clean_up(folder)), "what must run at a shutdown has run");

@@ -146,6 +146,8 @@ class Process {
 
   Process(Process&& other) noexcept = default;
   Process& operator=(Process&& other) noexcept;
+  // Kills a process that has not been waited for, and lets the blocking pool reap it. One that may not be killed, since
+  // it has become another user's, is left alone and not reaped.
   ~Process();
 
   // Waits until the process has ended. Pipes stay open: a process that waits for the end of its stdin waits until

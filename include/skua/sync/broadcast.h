@@ -147,11 +147,11 @@ class BroadcastState {
   }
 
   Mutex mu_;  // Copies are made under it: they may take their time.
-  // Read, and but for new ends written, under mu_. Not so new ends: a value may hold one of its own, and is copied
-  // under mu_.
+  // Ends are counted without mu_, but for the last sender's going: a value may hold one of its own, and is copied under
+  // mu_. Relaxed: numbers; what waits for the senders' end is told under mu_.
   std::atomic<std::size_t> senders_{1};
   std::atomic<std::size_t> receivers_{0};
-  std::atomic<std::uint64_t> next_{0};
+  std::atomic<std::uint64_t> next_{0};  // Written under mu_.
   std::vector<std::optional<T>> ring_ SKUA_GUARDED_BY(mu_);
   WaitList waiters_ SKUA_GUARDED_BY(mu_);
 };
