@@ -61,39 +61,42 @@ SKUA_TEST_ALL_RUNTIMES(BlockingJobEverywhereTest);
 TEST_P(BlockingJobEverywhereTest, AJobEndsWithTheTaskThatAwaitsIt) {
   std::atomic<int> live{0};
   std::latch begun(1);
+  std::latch told(1);
   std::latch open(1);
   std::atomic<bool> ended{false};
-  // The closure refers to the frame, which stays until it has ended; its result is dropped before.
-  const auto waits = [](std::latch* b, std::latch* o, std::atomic<bool>* e,
+  // The closure refers to the frame, which stays until it has ended; its result is dropped before. The abort may find the
+  // task on its way to the await: its job is told when it gets there.
+  const auto waits = [](std::latch* b, std::latch* t, std::latch* o, std::atomic<bool>* e,
                         std::atomic<int>* l) -> Task<int> {
     const Tracked local(1, l);
-    JoinHandle<Tracked> job = spawn_blocking([&local, b, o, e, l] {
+    JoinHandle<Tracked> job = spawn_blocking([&local, b, t, o, e, l] {
       b->count_down();
+      EXPECT_TRUE(eventually([] { return this_job::aborted(); }));
+      t->count_down();
       o->wait();
       EXPECT_EQ(local.value(), 1);
-      EXPECT_TRUE(this_job::aborted());
       e->store(true);
       return Tracked(2, l);
     });
     const Tracked result = co_await std::move(job);
     co_return result.value();
   };
-  JoinHandle<int> task = runtime().spawn(waits(&begun, &open, &ended, &live));
-  const auto abort = [](std::latch* b, std::latch* o, JoinHandle<int> t, std::atomic<bool>* e,
-                        std::atomic<int>* l) -> Task<> {
+  JoinHandle<int> task = runtime().spawn(waits(&begun, &told, &open, &ended, &live));
+  const auto abort = [](std::latch* b, std::latch* t, std::latch* o, JoinHandle<int> aborted,
+                        std::atomic<bool>* e, std::atomic<int>* l) -> Task<> {
     JoinHandle<void> job_begun = spawn_blocking([b] { b->wait(); });
     co_await std::move(job_begun);
-    co_await yield_now();
-    t.abort();
-    for (int i = 0; i < 10; ++i) co_await yield_now();
-    EXPECT_FALSE(t.is_finished());
+    aborted.abort();
+    JoinHandle<void> job_told = spawn_blocking([t] { t->wait(); });
+    co_await std::move(job_told);
+    EXPECT_FALSE(aborted.is_finished());
     o->count_down();
-    const JoinResult<int> result = co_await std::move(t).result();
+    const JoinResult<int> result = co_await std::move(aborted).result();
     EXPECT_TRUE(result.cancelled());
     EXPECT_TRUE(e->load());
     EXPECT_EQ(l->load(), 0);
   };
-  runtime().block_on(abort(&begun, &open, std::move(task), &ended, &live));
+  runtime().block_on(abort(&begun, &told, &open, std::move(task), &ended, &live));
 }
 
 TEST_F(BlockingJobTest, AJobThatHasNotBegunNeverRunsWhenItsTaskIsAborted) {
