@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Measures: an echo server on two workers, asked by one plain thread over 127.0.0.1, 128 bytes at a time, each
-// connection waiting for its answer before it asks again. Per request: the time by the clock, the server's CPU time
+// Measures: an echo server on one and two workers, on each backend and with each socket engine, asked by one plain
+// thread over 127.0.0.1, 128 bytes at a time, each connection waiting for its answer before it asks again; an answer
+// that is not what was sent ends the benchmark as an error. Per request: the time by the clock, the server's CPU time
 // (all threads of the process but the asking one), and quantiles of the time to the answer. The asking thread's CPU
 // time, for the same number of calls of plain C, is the measure of the machine.
 // Does not measure: many clients, large messages, a network. The asking thread shares the machine with the server, and
@@ -12,7 +13,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
+#include <memory>
 #include <span>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -62,7 +65,8 @@ double seconds_of(clockid_t clock) {
 // Plain sockets and epoll, on the calling thread.
 class Clients {
  public:
-  Clients(const SocketAddress& address, std::size_t connections) : sent_at_(connections) {
+  Clients(const SocketAddress& address, std::size_t connections)
+      : sent_at_(connections), asked_(connections) {
     for (std::size_t i = 0; i < connections; ++i) {
       const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
       if (::connect(fd, static_cast<const sockaddr*>(address.system_address()),
@@ -94,8 +98,9 @@ class Clients {
       const int ready = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), -1);
       for (int e = 0; e < ready && answers > 0; ++e, --answers) {
         const std::size_t i = events[static_cast<std::size_t>(e)].data.u64;
-        std::array<char, kMessage> message;
+        Message message;
         if (::recv(fds_[i], message.data(), message.size(), MSG_WAITALL) != kMessage) std::abort();
+        all_right_ = all_right_ && message == asked_[i];
         latencies_us.push_back(
             std::chrono::duration<double, std::micro>(Clock::now() - sent_at_[i]).count());
         ask(i);
@@ -103,28 +108,57 @@ class Clients {
     }
   }
 
+  // Whether each answer was what its connection had sent.
+  bool all_right() const { return all_right_; }
+
   std::vector<double> latencies_us;
 
  private:
   using Clock = std::chrono::steady_clock;
+  using Message = std::array<char, kMessage>;
 
+  // Each question differs from the connection's last one, and from the others'.
   void ask(std::size_t i) {
-    static constexpr std::array<char, kMessage> kText{};
+    asked_[i].fill(static_cast<char>(++questions_));
+    std::memcpy(asked_[i].data(), &i, sizeof(i));
     sent_at_[i] = Clock::now();
-    if (::send(fds_[i], kText.data(), kText.size(), MSG_NOSIGNAL) != kMessage) std::abort();
+    if (::send(fds_[i], asked_[i].data(), kMessage, MSG_NOSIGNAL) != kMessage) std::abort();
   }
 
   const int epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
   std::vector<int> fds_;
   std::vector<Clock::time_point> sent_at_;
+  std::vector<Message> asked_;
+  unsigned questions_ = 0;
+  bool all_right_ = true;
+};
+
+// How the server does its I/O.
+struct Io {
+  IoBackend backend;
+  SocketEngine engine;
+  const char* label;
+};
+constexpr std::array kIos = {
+    Io{IoBackend::kUring, SocketEngine::kReadiness, "io_uring, readiness"},
+    Io{IoBackend::kUring, SocketEngine::kCompletion, "io_uring, completion"},
+    Io{IoBackend::kEpoll, SocketEngine::kReadiness, "epoll"},
 };
 
 void BM_Echo(benchmark::State& state) {
   const auto connections = static_cast<std::size_t>(state.range(0));
-  Runtime runtime(
-      {.worker_threads = 2,
-       .io_backend = state.range(1) == 0 ? IoBackend::kUring : IoBackend::kEpoll,
-       .driver_handover = state.range(2) == 0 ? DriverHandover::kWatch : DriverHandover::kEager});
+  const Io& io = kIos[static_cast<std::size_t>(state.range(2))];
+  absl::StatusOr<std::unique_ptr<Runtime>> made = Runtime::create(
+      {.worker_threads = static_cast<int>(state.range(1)),
+       .io_backend = io.backend,
+       .socket_engine = io.engine,
+       .driver_handover = state.range(3) == 0 ? DriverHandover::kWatch : DriverHandover::kEager});
+  state.SetLabel(io.label);
+  if (!made.ok()) {
+    state.SkipWithError(made.status().ToString().c_str());
+    return;
+  }
+  Runtime& runtime = **made;
   absl::StatusOr<TcpListener> listener = TcpListener::bind(SocketAddress::loopback_v4(0));
   if (!listener.ok()) {
     state.SkipWithError(listener.status().ToString().c_str());
@@ -146,6 +180,10 @@ void BM_Echo(benchmark::State& state) {
   }
   const double client_s = seconds_of(CLOCK_THREAD_CPUTIME_ID) - thread_before;
   const double server_s = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - process_before - client_s;
+  if (!clients.all_right()) {
+    state.SkipWithError("wrong answer");
+    return;
+  }
   state.SetItemsProcessed(requests);
   std::vector<double>& latencies = clients.latencies_us;
   std::sort(latencies.begin(), latencies.end());
@@ -161,8 +199,8 @@ void BM_Echo(benchmark::State& state) {
 }
 
 BENCHMARK(BM_Echo)
-    ->ArgNames({"connections", "epoll", "eager"})
-    ->ArgsProduct({{1, 50, 500}, {0, 1}, {0, 1}})
+    ->ArgNames({"connections", "workers", "io", "eager"})
+    ->ArgsProduct({{1, 50, 500}, {1, 2}, {0, 1, 2}, {0, 1}})
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
 

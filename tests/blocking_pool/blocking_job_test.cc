@@ -64,8 +64,8 @@ TEST_P(BlockingJobEverywhereTest, AJobEndsWithTheTaskThatAwaitsIt) {
   std::latch told(1);
   std::latch open(1);
   std::atomic<bool> ended{false};
-  // The closure refers to the frame, which stays until it has ended; its result is dropped before. The abort may find the
-  // task on its way to the await: its job is told when it gets there.
+  // The closure refers to the frame, which stays until it has ended; its result is dropped before. The abort may find
+  // the task on its way to the await: its job is told when it gets there.
   const auto waits = [](std::latch* b, std::latch* t, std::latch* o, std::atomic<bool>* e,
                         std::atomic<int>* l) -> Task<int> {
     const Tracked local(1, l);
