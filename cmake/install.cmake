@@ -11,7 +11,8 @@ set(skua_pc_dir "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
 install(TARGETS skua EXPORT skua-targets
   LIBRARY COMPONENT libskua NAMELINK_COMPONENT libskua-dev
   ARCHIVE COMPONENT libskua-dev
-  FILE_SET HEADERS COMPONENT libskua-dev)
+  FILE_SET HEADERS COMPONENT libskua-dev
+  FILE_SET internal_headers COMPONENT libskua-dev)
 install(EXPORT skua-targets NAMESPACE skua:: DESTINATION "${skua_package_dir}" COMPONENT libskua-dev)
 
 # Who links the static library needs what the shared one brings along by itself.

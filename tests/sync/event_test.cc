@@ -23,6 +23,7 @@
 #include "tests/support/abort_script.h"
 #include "tests/support/manual_executor.h"
 #include "tests/support/manual_fixture.h"
+#include "tests/support/rounds.h"
 
 namespace skua {
 namespace {
@@ -157,7 +158,9 @@ TEST_F(LatchTest, ALatchMayGoAsSoonAsItsZeroWasSeen) {
     co_await latch->wait();
     EXPECT_EQ(*a + *b, 2);
   };
-  for (std::size_t round = 1; round <= 1'000; ++round) {
+  test::Rounds rounds(1'000);
+  while (rounds.another()) {
+    const auto round = static_cast<std::size_t>(rounds.made());
     auto of_task = std::make_unique<Latch>(2);
     auto of_thread = std::make_unique<Latch>(2);
     Latch* const latches[] = {of_task.get(), of_thread.get()};

@@ -29,6 +29,7 @@
 #include "tests/support/abort_script.h"
 #include "tests/support/manual_executor.h"
 #include "tests/support/manual_fixture.h"
+#include "tests/support/rounds.h"
 
 namespace skua {
 namespace {
@@ -189,10 +190,11 @@ TEST_F(MutexTest, ThreadsAndTasksExcludeEachOther) {
 // Goal: an abort that races the unlock loses no lock and makes none; and who locks next may destroy the mutex, though
 // the unlocker has not returned. Method: as for Semaphore, with a mutex for each round.
 TEST_F(MutexTest, AnAbortThatRacesAnUnlockKeepsTheLockWhole) {
-  constexpr std::size_t kRounds = 2'000;
   constexpr std::size_t kWaiters = 3;
   const auto lock_once = [](Mutex* m) -> Task<> { const MutexGuard guard = co_await m->lock(); };
-  for (std::size_t round = 1; round <= kRounds; ++round) {
+  test::Rounds rounds(2'000);
+  while (rounds.another()) {
+    const auto round = static_cast<std::size_t>(rounds.made());
     auto mutex = std::make_unique<Mutex>();
     std::optional<MutexGuard> held = mutex->try_lock();
     std::vector<JoinHandle<void>> handles;

@@ -17,6 +17,7 @@
 #include "skua/spawn.h"
 #include "skua/task.h"
 #include "tests/support/manual_executor.h"
+#include "tests/support/rounds.h"
 
 namespace skua {
 namespace {
@@ -290,11 +291,12 @@ INSTANTIATE_TEST_SUITE_P(Permits, SemaphoreStressTest, testing::Values(1, 2, 5))
 // thread aborts the waiters while another one releases, and a third runs whatever becomes ready;
 // then all permits must be back.
 TEST_F(SemaphoreTest, AnAbortThatRacesAReleaseKeepsTheCount) {
-  constexpr std::size_t kRounds = 2'000;
   constexpr std::size_t kWaiters = 4;
   constexpr std::size_t kPermits = 2;
   Semaphore semaphore(kPermits);
-  for (std::size_t round = 1; round <= kRounds; ++round) {
+  test::Rounds rounds(2'000);
+  while (rounds.another()) {
+    const auto round = static_cast<std::size_t>(rounds.made());
     std::vector<SemaphorePermit> held;
     for (std::size_t i = 0; i < kPermits; ++i) held.push_back(*semaphore.try_acquire());
     std::vector<JoinHandle<void>> handles;

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <random>
@@ -23,6 +24,7 @@
 #include "skua/task.h"
 #include "task/frame_count.h"
 #include "tests/support/manual_executor.h"
+#include "tests/support/rounds.h"
 
 namespace skua::internal {
 namespace {
@@ -471,8 +473,13 @@ TEST_F(TaskHeaderTest, ATaskThatTheExecutorRefusesIsDestroyedAndItsHandleSaysCan
 
 // --- The races ----------------------------------------------------------------------------------
 
-void await(const std::atomic<int>& counter, int value) {
-  while (counter.load(std::memory_order_acquire) < value) std::this_thread::yield();
+// Returns what the counter is then: `value` or more.
+int await(const std::atomic<int>& counter, int value) {
+  for (;;) {
+    const int now = counter.load(std::memory_order_acquire);
+    if (now >= value) return now;
+    std::this_thread::yield();
+  }
 }
 
 constexpr std::uint32_t kPausesMax = 400;
@@ -502,7 +509,8 @@ class TaskHeaderRaceTest : public TaskHeaderTest,
 // abort, so that both outcomes occur. An operation that keeps its waiter when it is cancelled always wakes
 // it, at times as cancelled.
 TEST_P(TaskHeaderRaceTest, ATaskThatIsWokenAndAbortedAtOnceEndsOnce) {
-  constexpr int kRounds = 4'000;
+  constexpr int kNoMore = std::numeric_limits<int>::max();
+  test::Rounds rounds(4'000);
   std::atomic<int> begun{0};   // Rounds.
   std::atomic<int> helped{0};  // Both helpers' rounds.
   std::optional<ManualOp> op;
@@ -512,8 +520,7 @@ TEST_P(TaskHeaderRaceTest, ATaskThatIsWokenAndAbortedAtOnceEndsOnce) {
   int written = 0;
   std::thread waker([&] {
     std::minstd_rand random(1);
-    for (int round = 1; round <= kRounds; ++round) {
-      await(begun, round);
+    for (int round = 1; await(begun, round) != kNoMore; ++round) {
       pause(random() % kPausesMax);
       if (round % 8 == 1) await(aborted, round);
       // Until the task has published its waiter, or the aborter was faster.
@@ -537,8 +544,7 @@ TEST_P(TaskHeaderRaceTest, ATaskThatIsWokenAndAbortedAtOnceEndsOnce) {
   });
   std::thread aborter([&] {
     std::minstd_rand random(2);
-    for (int round = 1; round <= kRounds; ++round) {
-      await(begun, round);
+    for (int round = 1; await(begun, round) != kNoMore; ++round) {
       pause(random() % kPausesMax);
       if (round % 8 == 0) await(over, round);
       handle->abort();
@@ -549,7 +555,8 @@ TEST_P(TaskHeaderRaceTest, ATaskThatIsWokenAndAbortedAtOnceEndsOnce) {
 
   int destroyed = 0;
   int resumed = 0;
-  for (int round = 1; round <= kRounds; ++round) {
+  while (rounds.another()) {
+    const int round = rounds.made();
     op.emplace(GetParam());
     written = 0;
     int frames_destroyed = 0;
@@ -569,9 +576,10 @@ TEST_P(TaskHeaderRaceTest, ATaskThatIsWokenAndAbortedAtOnceEndsOnce) {
     handle.reset();
     EXPECT_EQ(live_blocks(), blocks_before_) << "round " << round;
   }
+  begun.store(kNoMore, std::memory_order_release);
   waker.join();
   aborter.join();
-  EXPECT_EQ(destroyed + resumed, kRounds);
+  EXPECT_EQ(destroyed + resumed, rounds.made());
   EXPECT_GT(destroyed, 0);
   EXPECT_GT(resumed, 0);
 }
