@@ -241,11 +241,12 @@ SKUA_NOINLINE bool Worker::look_is_due() noexcept {
   if (turn_ns >= kLongTurnNs) sampler_.met_long_run();
   turns_since_look_ += turns_between_;
   const bool due = turns_since_look_ >= interval || now - last_look_ns_ >= kLookAfterNs;
-  // As many turns as the time allows, going by the last ones.
+  // As many turns as the time allows, going by the last ones; but at most twice as many, for a short one may have come
+  // between long ones.
   const std::int64_t in_time = kLookAfterNs / std::max<std::int64_t>(turn_ns, 1);
   const int left = due ? interval : interval - turns_since_look_;
-  turns_between_ =
-      static_cast<int>(std::clamp<std::int64_t>(in_time, 1, std::min(left, kTurnsToClockMax)));
+  turns_between_ = static_cast<int>(
+      std::clamp<std::int64_t>(in_time, 1, std::min({left, kTurnsToClockMax, 2 * turns_between_})));
   turns_to_clock_ = turns_between_;
   return due;
 }

@@ -5,6 +5,7 @@
 // a test that never ends.
 #include <chrono>
 #include <cstdint>
+#include <ctime>
 #include <latch>
 #include <semaphore>
 #include <utility>
@@ -193,6 +194,40 @@ TEST_P(StuckWorkerTest, WhatYieldsBehindItRunsElsewhere) {
       co_await std::move(yields);
     }());
   }
+}
+
+std::chrono::nanoseconds thread_cpu_time() {
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+Task<> compute_in_long_runs(int* runs, const bool* stop) {
+  for (; !*stop; ++*runs) {
+    const std::chrono::nanoseconds begin = thread_cpu_time();
+    while (thread_cpu_time() - begin < 2ms) {
+    }
+    co_await yield_now();
+  }
+}
+
+// Nobody else is there, and each run of the sleeper is short: that must not make the worker forget how long the others'
+// are, and how seldom it comes to look at its timers.
+TEST(LongTurnsTest, DelayTheTimersOfTheirWorkerByFewOfThem) {
+  Runtime runtime({.flavor = Flavor::kCurrentThread});
+  runtime.block_on([]() -> Task<> {
+    int runs = 0;
+    bool stop = false;
+    JoinHandle<void> computing = spawn(compute_in_long_runs(&runs, &stop));
+    co_await sleep_for(1ms);  // The worker knows no long run yet.
+    for (int i = 0; i < 10; ++i) {
+      const int before = runs;
+      co_await sleep_for(1ms);
+      EXPECT_LE(runs - before, 3);
+    }
+    stop = true;
+    co_await std::move(computing);
+  }());
 }
 
 }  // namespace
