@@ -21,7 +21,9 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kFullBacklogPauseMax{100};
 constexpr milliseconds kAcceptPauseMin{5};
-constexpr milliseconds kAcceptPauseMax{1000};
+constexpr milliseconds kAcceptPauseMax{100};
+// More connections in a row than that do not fail by themselves: a filter refuses the call.
+constexpr int kFailedInARowMax = 16;
 
 // True for what befalls one connection that was never accepted; the next one may be fine (accept(2), "Error handling").
 bool is_of_the_connection(int error) noexcept {
@@ -100,6 +102,7 @@ Task<absl::StatusOr<IoSource>> connect_stream(SocketAddress address, UniqueFd fd
 
 Task<absl::StatusOr<IoSource>> accept_stream(IoSource* listener) {
   milliseconds pause = kAcceptPauseMin;
+  int failed_in_a_row = 0;
   for (;;) {
     const int closed = co_await listener->turn();
     if (closed != 0) co_return errno_to_status(closed, "accept");
@@ -113,8 +116,9 @@ Task<absl::StatusOr<IoSource>> accept_stream(IoSource* listener) {
       fd = co_await SocketAwaiter(listener, Direction::kRead, accept_request(*listener));
     }
     if (fd >= 0) co_return IoSource(fd);
-    if (is_of_the_connection(-fd)) continue;
-    if (is_lack_of_resources(-fd)) {
+    const bool failed = is_of_the_connection(-fd);
+    if (failed && ++failed_in_a_row < kFailedInARowMax) continue;
+    if (failed || is_lack_of_resources(-fd)) {
       // The connection stays in the backlog, and the listener ready.
       co_await sleep_for(pause);
       if (listener->fd() < 0) co_return errno_to_status(ECANCELED, "accept");

@@ -47,8 +47,8 @@ class TcpListener {
   static absl::StatusOr<TcpListener> bind(SocketAddress address, TcpListenOptions options = {});
 
   // Waits for a connection. A lack of descriptors or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM) ends no server: the
-  // connection waits in the backlog, and is tried again after 5 ms, then 10, 20, ... up to a second. Connections that
-  // have failed before they are accepted are passed over.
+  // connection waits in the backlog, and is tried again after 5 ms, then 10, 20, ... up to 100 ms. Connections that
+  // have failed before they are accepted are passed over; after 16 of them in a row, with the same pauses.
   //
   // Errors: kInvalidArgument - the socket was shut down. kCancelled - the listener was closed.
   // Cancellation: safe; no connection is lost.
@@ -61,7 +61,8 @@ class TcpListener {
   // Errors: the errno of getsockname(2).
   absl::StatusOr<SocketAddress> local_address() const;
 
-  // Closes the socket; a task that waits is woken with kCancelled. No other task may be about to use it.
+  // Closes the socket; a task that waits is woken with kCancelled, at the latest after such a pause. No other task
+  // may be about to use it.
   void close() noexcept { source_.close(); }
   // The descriptor; -1 after close().
   int fd() const noexcept { return source_.fd(); }
