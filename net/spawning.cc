@@ -203,8 +203,12 @@ absl::StatusOr<Process> start_process(const Command& command) {
       ::posix_spawnp(&pid, argv[0], actions.get(), attributes.get(), argv.data(), envp.data());
   if (error != 0) return spawn_error(error, command);
 
-  // The number is the child's until it is reaped, which nobody has done yet.
+  // The number is the child's until it is reaped, by which time it may be another's: who ignores SIGCHLD, or waits
+  // for any child, may be faster than this.
   const int pidfd = open_pidfd(pid);
+  if (pidfd < 0 && errno == ESRCH) {
+    return errno_to_status(ESRCH, "pidfd_open: somebody else has reaped the child");
+  }
   absl::StatusOr<AsyncFd> source =
       pidfd >= 0 ? AsyncFd::from_fd(pidfd) : errno_to_status(errno, "pidfd_open");
   if (!source.ok()) {
