@@ -37,6 +37,12 @@ std::uint32_t scope_of(const std::string& text) {
   return ::if_nametoindex(text.c_str());
 }
 
+// What tells an abstract name from a path. A path that looks like one is written so that it does not.
+const char* mark_of(bool abstract, std::string_view name) noexcept {
+  if (abstract) return "@";
+  return name.starts_with('@') ? "./" : "";
+}
+
 }  // namespace
 
 SocketAddress::SocketAddress(Family family, const void* address, std::size_t size) noexcept
@@ -191,7 +197,8 @@ std::string SocketAddress::to_string() const {
       return result;
     }
     case Family::kUnix:
-      return std::string(kUnixPrefix) + (is_abstract() ? "@" : "") + std::string(unix_name());
+      return std::string(kUnixPrefix) + mark_of(is_abstract(), unix_name()) +
+             std::string(unix_name());
   }
   return "none";
 }

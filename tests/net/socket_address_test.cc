@@ -96,6 +96,10 @@ TEST(SocketAddressTest, TakesWhatTheKernelWrites) {
   const SocketAddress unnamed = SocketAddress::from_system(&address, sizeof(sa_family_t));
   EXPECT_EQ(unnamed.family(), Family::kUnix);
   EXPECT_EQ(unnamed.to_string(), "unix:");
+  // A path that could be read as an abstract name.
+  const std::string at = SocketAddress::unix_path("@x")->to_string();
+  EXPECT_EQ(at, "unix:./@x");
+  EXPECT_FALSE(SocketAddress::parse(at)->is_abstract());
   // A path with and without its zero byte is the same.
   const SocketAddress path = *SocketAddress::unix_path("x");
   EXPECT_EQ(SocketAddress::from_system(path.system_address(), path.system_size() - 1), path);

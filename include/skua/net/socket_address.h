@@ -35,7 +35,7 @@ class SocketAddress {
   //
   //   127.0.0.1:80   [::1]:80   [fe80::1%eth0]:80   unix:/run/a.sock   unix:@name   (abstract)
   //
-  // Returns: what to_string() writes is read again as the same address.
+  // Returns: what to_string() writes is read again as the same address, or the same file.
   // Errors: kInvalidArgument - none of these; the message says what is wrong with the text.
   static absl::StatusOr<SocketAddress> parse(std::string_view text);
 
@@ -74,7 +74,8 @@ class SocketAddress {
   // A Unix socket with a name, and no file.
   bool is_abstract() const noexcept;
 
-  // As parse() reads it; "none" for Family::kNone, "unix:" for a Unix socket without a name.
+  // As parse() reads it; "none" for Family::kNone, "unix:" for a Unix socket without a name. A path that begins with
+  // '@' is written as "unix:./@path", which is the same file.
   std::string to_string() const;
 
   friend bool operator==(const SocketAddress& a, const SocketAddress& b) noexcept;
