@@ -37,9 +37,9 @@ void random_pause(std::mt19937_64& random) {
 }
 
 // Goal: no lost wake-up between outside publishers and workers that park.
-// Method: 10^6 spawns (a fifth under a sanitizer) from two threads in bursts of random size; after each burst the thread waits until all it
-// spawned has run, so that the workers run dry and park, then pauses for a random time, so that the next
-// publish meets them at any point of their way to sleep.
+// Method: 10^6 spawns (a fifth under a sanitizer) from two threads in bursts of random size; after each burst the
+// thread waits until all it spawned has run, so that the workers run dry and park, then pauses for a random time, so
+// that the next publish meets them at any point of their way to sleep.
 TEST_P(ParkStressTest, AMillionOutsideSpawnsWithRandomPausesAllRun) {
   constexpr std::int64_t kSpawnsPerThread = SKUA_TSAN || SKUA_ASAN ? 100'000 : 500'000;
   const std::uint64_t seed = std::random_device{}();

@@ -8,8 +8,8 @@
 namespace skua::test {
 
 // Counts the rounds of a race: as many as asked for, but no more once some seconds are over. Where the threads have to
-// take turns on a CPU, a round is several time slices long, and they seldom meet: further ones would take minutes and show
-// little. At least one round is made. One thread.
+// take turns on a CPU, a round is several time slices long, and they seldom meet: further ones would take minutes and
+// show little. At least one round is made. One thread.
 class Rounds {
  public:
   explicit Rounds(int most) : most_(most) {}

@@ -147,8 +147,8 @@ Task<std::int64_t> sum_of_awaits(std::int64_t n) {
   co_return sum;
 }
 
-// Each await ends synchronously. If resuming the awaiter were a call, the stack would grow by a frame each; TSan's are so
-// large that a tenth of them is enough.
+// Each await ends synchronously. If resuming the awaiter were a call, the stack would grow by a frame each; TSan's
+// are so large that a tenth of them is enough.
 TEST_P(TaskTest, AwaitsAMillionTimesInALoopWithoutStackGrowth) {
   constexpr std::int64_t kAwaits = SKUA_TSAN ? 100'000 : 1'000'000;
   EXPECT_EQ(runtime().block_on(sum_of_awaits(kAwaits)), kAwaits * (kAwaits - 1) / 2);
