@@ -103,11 +103,11 @@ struct RuntimeOptions {
   // How sockets are read and written. kAuto: what the environment variable SKUA_SOCKETS says (readiness or completion);
   // without it by readiness. The metrics say which one runs and why.
   SocketEngine socket_engine = SocketEngine::kAuto;
-  // With SocketEngine::kCompletion: write() and write_all() of a TcpStream send so many bytes or more (16 KiB up)
-  // without copying them, if the kernel can (Linux 6.0). They end when it has done with the buffer, perhaps when the
-  // peer has acknowledged it. One that is aborted, or whose stream is closed, before that resets the connection: else
-  // it could not end before the peer has read. 0: they copy. Over the loopback device the kernel copies all the same,
-  // and it costs several times as much; measure it on your own network.
+  // With SocketEngine::kCompletion: write() and write_all() of a TcpStream (not one from from_fd()) send so many
+  // bytes or more (16 KiB up) without copying them, if the kernel can (Linux 6.0). They end when it has done with the
+  // buffer, perhaps when the peer has acknowledged it. One that is aborted, or whose stream is closed, before that
+  // resets the connection: else it could not end before the peer has read. 0: they copy. Over the loopback device the
+  // kernel copies all the same, and it costs several times as much; measure it on your own network.
   std::size_t zero_copy_min = 0;
   // What keeps the driver attended when the worker that slept in it has found work, on which it may be stuck.
   DriverHandover driver_handover = DriverHandover::kWatch;

@@ -51,7 +51,7 @@ class TcpListener {
   // have failed before they are accepted are passed over; after 16 of them in a row, with the same pauses.
   //
   // Errors: kInvalidArgument - the socket was shut down. kCancelled - the listener was closed.
-  // Cancellation: safe; no connection is lost.
+  // Cancellation: safe; no connection is lost. With SocketEngine::kCompletion one that comes at that moment is closed.
   // Lifetime: the listener outlives the await.
   // Requires: the listener is open; awaited on a runtime.
   Task<absl::StatusOr<TcpStream>> accept();

@@ -46,7 +46,10 @@ struct KeepAlive {
 // Lifetime: the stream and the buffers outlive what is awaited. It may be made on one runtime and used on another one,
 //   as long as the first that it has waited on lives; then a wait ends with kCancelled.
 // Cancellation of all that is awaited here: safe; bytes are either in the buffer of a call that has returned, or still
-//   in the socket. What takes more than one call (read_exact, write_all) may have moved a part.
+//   in the socket. What takes more than one call (read_exact, write_all) may have moved a part. With
+//   SocketEngine::kCompletion (see there) what came as the call was cancelled is lost with its result, and a write
+// without
+//   copying (RuntimeOptions::zero_copy_min) resets the connection.
 class TcpStream {
  public:
   // Connects to `address`.

@@ -27,7 +27,8 @@ struct Datagram {
 //
 // Threads: one task may wait to receive and another one to send (SKUA_REQUIRE).
 // Lifetime: the socket and the buffers outlive what is awaited.
-// Cancellation of all that is awaited: safe; a datagram is sent or not, received or still in the socket.
+// Cancellation of all that is awaited: safe; a datagram is sent or not, received or still in the socket. With
+//   SocketEngine::kCompletion one that comes at that moment is lost.
 class UdpSocket {
  public:
   // Binds to `address`; port 0: a free one. Does not block, and may be called outside a runtime.
