@@ -48,8 +48,7 @@ struct KeepAlive {
 // Cancellation of all that is awaited here: safe; bytes are either in the buffer of a call that has returned, or still
 //   in the socket. What takes more than one call (read_exact, write_all) may have moved a part. With
 //   SocketEngine::kCompletion (see there) what came as the call was cancelled is lost with its result, and a write
-// without
-//   copying (RuntimeOptions::zero_copy_min) resets the connection.
+//   without copying (RuntimeOptions::zero_copy_min) resets the connection.
 class TcpStream {
  public:
   // Connects to `address`.
