@@ -5,6 +5,7 @@
     builds    makes the competitors' programs
     session   runs them in turn
     echo      the runs that need a server and a client
+    uring     whether io_uring is there
     progress  how far the session is
     figures   medians, ratios, spreads
     report    text, Markdown, JSON
