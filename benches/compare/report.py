@@ -94,7 +94,8 @@ class Report:
                         {
                             "row": row.name,
                             "competitor": name,
-                            "workers": workers,
+                            # What has one thread has it however many it was told.
+                            "workers": int(runs[0].figures.get("workers", workers)),
                             "ops_per_s": 1e9 / spread.median,
                             "min": 1e9 / spread.most,
                             "max": 1e9 / spread.least,

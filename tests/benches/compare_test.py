@@ -438,6 +438,16 @@ class SessionTest(FakesTest):
         scaling = [p for p in report["scaling"] if p["competitor"] == "slow"]
         self.assertEqual([(p["workers"], p["ops_per_s"]) for p in scaling], [(1, 25e6), (2, 25e6)])
 
+    def test_what_has_one_thread_stands_at_one_worker(self):
+        single = self.entrant(
+            "uv", competitor=Competitor("uv", "libuv", builds.uv, (), is_single=True)
+        )
+        entrants = [self.skua(), single]
+        results = self.run_all(entrants, rows=(SCALING,), rounds=1, more_workers=(1,))
+        made = Report({"rounds": 1, "workers": 2}, entrants, (SCALING,), results, {})
+        points = [(point["competitor"], point["workers"]) for point in made.scaling()]
+        self.assertEqual(points, [("skua", 1), ("skua", 2), ("uv", 1)])
+
     def test_the_html_has_pictures_and_needs_no_network(self):
         page = self.report().to_html()
         self.assertIn("<h2>Ratios: Skua to the peer</h2>", page)
