@@ -152,6 +152,7 @@ class Report:
                 f"Too few rounds for verdicts: {rounds}; it takes {VERDICT_ROUNDS}. All ratios are marked ~."
             )
         remarks += [f"{name}: not compared: {why}" for name, why in self.absent.items()]
+        remarks += self.results.impossible
         remarks += [f"FAILED {failure}" for failure in self.results.failures]
         skua = [e for e in self.entrants if e.competitor.name == SKUA.name]
         for row in self.rows:
@@ -244,6 +245,7 @@ class Report:
                 "partial": self.results.is_partial,
                 "foreign_cpu_share": round(self.results.foreign_share, 4),
                 "absent": self.absent,
+                "impossible": self.results.impossible,
                 "failures": self.results.failures,
             },
             "benchmarks": benchmarks,

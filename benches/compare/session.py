@@ -17,7 +17,7 @@ from . import builds, echo, uring
 from .builds import BuildFailed, NotInstalled, Program, Workspace
 from .figures import Run
 from .progress import Console, Schedule
-from .tables import ROWS, Competitor, Row
+from .tables import ROWS, SKUA, Competitor, Row
 
 FIRST_TIMEOUT_S = 900  # Of a run of which nobody knows how long it takes.
 LEAST_TIMEOUT_S = 60
@@ -25,6 +25,7 @@ _TIMEOUT_FACTOR = (
     20  # And no more than so many times what the competitor's last run of the row took.
 )
 _EXIT_WRONG_ANSWER = 1
+_EXIT_NOT_POSSIBLE = 3
 # What every program reports.
 _FIGURES = ("ns_per_op", "wall_s", "ops", "cpu_s", "max_rss_kib")
 
@@ -35,6 +36,10 @@ class NotAvailable(Exception):
 
 class RunFailed(Exception):
     """A run that gave no figures. Says why."""
+
+
+class NotPossible(RunFailed):
+    """The system refuses what the row needs. Says what."""
 
 
 def timeout_after(last_s: float | None) -> float:
@@ -73,7 +78,8 @@ class Results:
     # The same for other numbers of workers, by which they are first.
     scaled: dict[int, dict[str, dict[str, list[Run]]]] = dataclasses.field(default_factory=dict)
     failures: list[str] = dataclasses.field(default_factory=list)
-    # Who failed, and why: by row, competitor, and number of workers. Their earlier runs are among the others.
+    impossible: list[str] = dataclasses.field(default_factory=list)  # The system refuses it.
+    # Who is out of a row, and why: by row, competitor, and number of workers. Their earlier runs are among the others.
     failed: dict[tuple[str, str, int], str] = dataclasses.field(default_factory=dict)
     is_partial: bool = False  # It was interrupted. What there is has ended as it should.
     foreign_cpu_s: float = 0  # What other processes used while ours ran.
@@ -169,6 +175,8 @@ def run_once(
         if result.returncode == _EXIT_WRONG_ANSWER:
             why = "server failed" if row.load else "wrong answer"
         said = result.stderr.strip().splitlines()
+        if result.returncode == _EXIT_NOT_POSSIBLE:
+            raise NotPossible(said[-1] if said else "not possible here")
         raise RunFailed(f"{why}: {said[-1]}" if said else why)
     try:
         figures = json.loads(result.stdout)
@@ -301,11 +309,14 @@ def _run_in(
     except RunFailed as failure:
         where = row.name if cell.runs is results.runs[row.name] else cell.name
         after = f" (in round {round_number + 1})" if round_number > 0 else ""
-        results.failures.append(f"{where}: {name}: {failure}{after}")
+        text = f"{where}: {name}: {failure}{after}"
+        # Without Skua there is no comparison; without a peer there is a smaller one.
+        is_failure = not isinstance(failure, NotPossible) or name == SKUA.name
+        (results.failures if is_failure else results.impossible).append(text)
         results.failed[(row.name, name, cell.workers)] = str(failure)
         cell.entrants.remove(entrant)
         schedule.dropped(cell.name, name)
-        console.say(f"FAILED {results.failures[-1]}")
+        console.say(f"FAILED {text}" if is_failure else text)
         return
     seconds = time.monotonic() - start_s
     ours_s = _children_cpu_s() - children_s

@@ -217,6 +217,17 @@ class SessionTest(FakesTest):
     def test_a_wrong_answer_is_told(self):
         self.assert_fails(WRONG, "wrong answer: x: fork")
 
+    def test_what_is_not_possible_here_is_no_failure_but_of_skua(self):
+        body = "echo 'not possible here: a file: No space left on device' >&2; exit 3"
+        results = self.run_all([self.skua(), self.entrant("bad", body)], rows=(FORK,))
+        why = "not possible here: a file: No space left on device"
+        self.assertEqual((results.failures, results.impossible), ([], [f"fork: bad: {why}"]))
+        made = Report({"rounds": 2, "workers": 2}, [], (), results, {})
+        self.assertIn(f"fork: bad: {why}", made.remarks())
+        self.assertEqual(made.to_json()["context"]["impossible"], [f"fork: bad: {why}"])
+        results = self.run_all([self.skua(body)], rows=(FORK,))
+        self.assertEqual((results.failures, results.impossible), ([f"fork: skua: {why}"], []))
+
     def test_a_crash_is_told(self):
         self.assert_fails("exit 9", "exit status 9")
 
