@@ -11,5 +11,5 @@
     report    text, Markdown, JSON
     html      the page with pictures
     baseline  what has changed since an earlier report
-    cli       the command line
+    cli       the command line, which __main__ starts
 """

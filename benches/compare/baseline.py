@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Sequence
 
-from .figures import VERDICT_ROUNDS
+from .figures import VERDICT_ROUNDS, ratio_number
 from .tables import Row, is_skua
 
 # A change below this is noise, whatever the rounds say: placement of code alone moves rows by as much.
@@ -174,8 +174,8 @@ def changes_table(changes: Sequence[Change]) -> list[list[str]]:
             [
                 change.row,
                 change.to,
-                f"{change.before:.2f}",
-                f"{change.now:.2f}",
+                ratio_number(change.before),
+                ratio_number(change.now),
                 f"{change.now / change.before - 1:+.0%}",
                 moved,
                 change.ignored,

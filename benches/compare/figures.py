@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 from typing import Sequence
 
@@ -88,3 +89,9 @@ def ratio_of(runs: Sequence[Run], other_runs: Sequence[Run], figure: str) -> Spr
         if run.figures[figure] > 0 and others.get(run.round, 0) > 0
     ]
     return spread_of(ratios) if ratios else None
+
+
+def ratio_number(value: float) -> str:
+    """Two decimals; below 0.1, two digits."""
+    decimals = 2 if value >= 0.1 else 1 - math.floor(math.log10(value))
+    return f"{value:.{decimals}f}"

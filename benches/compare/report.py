@@ -4,10 +4,18 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any, Sequence
 
-from .figures import LATENCIES, VERDICT_ROUNDS, Run, Spread, better, figure_of, ratio_of
+from .figures import (
+    LATENCIES,
+    VERDICT_ROUNDS,
+    Run,
+    Spread,
+    better,
+    figure_of,
+    ratio_number,
+    ratio_of,
+)
 from .html import html_page
 from .session import Entrant, Results
 from .tables import SKUA, SKUA_GCC, Row
@@ -231,7 +239,7 @@ class Report:
                             "rounds": ratio.rounds,
                             "crosses_one": ratio.crosses_one,
                             "is_noise": ratio.is_noise,
-                            "failed": bool(self._failure(row, name)),
+                            "failed": any(self._failure(row, n) for n in (SKUA.name, name)),
                         }
                     )
         for workers, by_row in sorted(self.results.scaled.items()):
@@ -335,16 +343,10 @@ def _rate(ops_per_s: float) -> str:
     return f"{_number(ops_per_s / 1e3)} k/s"
 
 
-def _ratio_number(value: float) -> str:
-    """Two decimals; below 0.1, two digits."""
-    decimals = 2 if value >= 0.1 else 1 - math.floor(math.log10(value))
-    return f"{value:.{decimals}f}"
-
-
 def _ratio_text(ratio: Spread) -> str:
     mark = "~ " if ratio.is_noise else ""
-    least, most = _ratio_number(ratio.least), _ratio_number(ratio.most)
-    return f"{mark}{_ratio_number(ratio.median)} [{least}, {most}]"
+    least, most = ratio_number(ratio.least), ratio_number(ratio.most)
+    return f"{mark}{ratio_number(ratio.median)} [{least}, {most}]"
 
 
 def _memory(kib: float) -> str:

@@ -21,9 +21,8 @@ from .tables import ROWS, SKUA, Competitor, Row
 
 FIRST_TIMEOUT_S = 900  # Of a run of which nobody knows how long it takes.
 LEAST_TIMEOUT_S = 60
-_TIMEOUT_FACTOR = (
-    20  # And no more than so many times what the competitor's last run of the row took.
-)
+# And no more than so many times what the competitor's last run of the row took.
+_TIMEOUT_FACTOR = 20
 _EXIT_WRONG_ANSWER = 1
 _EXIT_NOT_POSSIBLE = 3
 # What every program reports.
