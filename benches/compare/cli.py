@@ -10,7 +10,6 @@ import json
 import os
 import pathlib
 import platform
-import shutil
 import subprocess
 import sys
 from typing import Any, Mapping, Sequence

@@ -23,8 +23,8 @@ from .tables import SKUA, SKUA_GCC, Row
 GCC_BAR = 1.3  # GCC's figures are to be within this of Clang's.
 _NOISE_BAR = 0.05
 _RATIOS = (
-    "A ratio is the median of the rounds' ratios, [least, most] behind it. Where less is better, Skua is better below 1; "
-    'where more is better, above 1. "~" marks a ratio within noise: no verdict.'
+    "A ratio is the median of the rounds' ratios, [least, most] behind it. Where less is better, Skua is better "
+    'below 1; where more is better, above 1. "~" marks a ratio within noise: no verdict.'
 )
 
 
