@@ -224,6 +224,12 @@ class _Cell:
     def name(self) -> str:
         return f"{self.row.name} with {self.workers} worker{'s' if self.workers > 1 else ''}"
 
+    def drop_incomplete_round(self) -> None:
+        """That some of those who still take part have not run."""
+        rounds = [len(self.runs[entrant.competitor.name]) for entrant in self.entrants]
+        for runs in self.runs.values() if rounds else ():
+            runs[:] = [run for run in runs if run.round < min(rounds)]
+
 
 def _cells(
     results: Results,
@@ -262,9 +268,9 @@ def run_all(
     console = console or Console()
     cells = list(_cells(results, entrants, rows, workers, more_workers))
     schedule = Schedule([(c.name, e.competitor.name) for c in cells for e in c.entrants] * rounds)
-    for cell in cells:
-        for round_number in range(rounds):
-            try:
+    try:
+        for cell in cells:
+            for round_number in range(rounds):
                 for entrant in list(cell.entrants):
                     _run_in(
                         cell,
@@ -275,13 +281,10 @@ def run_all(
                         schedule,
                         console,
                     )
-            except KeyboardInterrupt:
-                results.is_partial = True
-                for runs in cell.runs.values():
-                    runs[:] = [run for run in runs if run.round < round_number]
-                break
-        if results.is_partial:
-            break
+    except KeyboardInterrupt:
+        results.is_partial = True
+        for cell in cells:
+            cell.drop_incomplete_round()
     for cell in cells:
         for name in [name for name, runs in cell.runs.items() if not runs]:
             del cell.runs[name]
