@@ -12,6 +12,7 @@ packages=(
   liburing-dev libconcurrentqueue-dev libabsl-dev
   libgtest-dev libgmock-dev libbenchmark-dev libssl-dev libhttp-parser-dev
   curl netcat-openbsd socat wrk
+  python3
   spin dpkg-dev file
 )
 
@@ -29,7 +30,7 @@ Install them, and the libraries below, in this system's own way:
   tools      CMake 3.24+, Ninja, pkg-config, Clang 19 (as clang++-19) with its sanitizers, g++ 12+
   libraries  liburing 2.3+, Abseil 20220623+, moodycamel concurrentqueue 1.0.3+,
              GoogleTest and GoogleMock 1.12+, Google Benchmark 1.7+, OpenSSL 3, http_parser 2.9
-  in tests   curl, nc (OpenBSD's), socat, wrk
+  in tests   curl, nc (OpenBSD's), socat, wrk; Python 3.9+ for those of scripts/compare
 On Debian 12 the packages are: ${packages[*]}
 EOF
   exit 1

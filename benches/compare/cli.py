@@ -4,26 +4,27 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import json
 import os
 import pathlib
 import platform
-import shutil
 import subprocess
 import sys
 from typing import Any, Mapping, Sequence
 
-from .baseline import NotAReport, changes_since, changes_table
+from . import baseline, uring
 from .builds import BuildFailed, NotInstalled, Workspace
 from .report import Report, text_table
-from .session import Entrant, enter, run_all
+from .session import Entrant, NotAvailable, enter, run_all
 from .tables import (
     BASELINES,
     DEFAULT_ECHO_PEERS,
     DEFAULT_PEERS,
     ECHO_PEERS,
     PEERS,
+    POLICIES,
     ROWS,
     SKUA,
     SKUA_ECHO,
@@ -33,6 +34,8 @@ from .tables import (
 )
 
 _EXIT_FAILED = 1
+_EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
 _ROUNDS = 5
 _QUICK_ROUNDS = 2
 
@@ -45,7 +48,8 @@ Writes build/compare/report.json, report.md and report.html (with pictures)."""
 
 _EPILOG = """\
 Exit status: 0 done, 1 something failed to build, to run, gave a wrong answer, or is worse than in
-the baseline, 2 a mistake in the command line."""
+the baseline, 2 a mistake in the command line, or a baseline that cannot be compared, 130 interrupted: the
+report has the rounds that were complete, and says that it is partial."""
 
 
 def _names(known: Sequence[str], what: str, groups: Mapping[str, Sequence[str]] = {}):
@@ -91,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
         if row.group:
             groups.setdefault(row.group, []).append(row.name)
     peers = list(dict.fromkeys(peer.name for peer in (*PEERS, *ECHO_PEERS)))
+    policies = [policy.name for policy in POLICIES]
+    sets = {"all": peers, "baselines": BASELINES, "policies": policies}
     default_peers = ",".join(dict.fromkeys((*DEFAULT_PEERS, *DEFAULT_ECHO_PEERS)))
     parser = argparse.ArgumentParser(
         prog="scripts/compare",
@@ -118,10 +124,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--peers",
-        type=_names([*peers, "none"], "peer", {"all": peers, "baselines": BASELINES}),
+        type=_names([*peers, *policies, "none"], "peer", sets),
         metavar="P,...",
-        help=f"these peers of: {', '.join(peers)}; or all, baselines, none (default {default_peers}, and without "
-        f"--quick {','.join(BASELINES)})",
+        help=f"these peers of: {', '.join(peers)}; or all of them, baselines, none; or Skua's other schedulers: "
+        f"policies, or of these {', '.join(policies)} (default {default_peers}, and without --quick "
+        f"{','.join(BASELINES)})",
     )
     parser.add_argument(
         "--gcc",
@@ -134,13 +141,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-scaling",
         action="store_true",
-        help="the rows that show throughput against workers not with 1, 2, 4, ... up to the number of CPUs as well",
+        help="the rows that show throughput against workers not with 1, 2, 4, ... up to the number of CPUs as well; "
+        "with --quick, echo servers never are",
     )
     parser.add_argument(
         "--baseline",
         type=_report,
         metavar="FILE",
-        help="an earlier report.json: shows how the ratios have changed, and fails if one is worse beyond noise",
+        help="an earlier report.json: shows how the ratios have changed, and fails if one row is worse beside most of "
+        "its peers, beyond noise. It takes five rounds on both sides",
     )
     parser.add_argument(
         "--install",
@@ -199,11 +208,13 @@ def _cpu_model() -> str:
 def _context(
     arguments: argparse.Namespace, rounds: int, entrants: Sequence[Entrant]
 ) -> dict[str, Any]:
+    refused = uring.refused()
     return {
         "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "cpu": _cpu_model(),
         "num_cpus": os.cpu_count(),
         "kernel": platform.release(),
+        "io_uring": f"refused ({refused}): Skua's rows are on epoll" if refused else "allowed",
         "load_avg": [round(load, 2) for load in os.getloadavg()],
         "workers": arguments.workers,
         "rounds": rounds,
@@ -232,33 +243,45 @@ def _competitors(arguments: argparse.Namespace, rows: Sequence[Row]) -> list[Com
     competitors: list[Competitor] = []
     if any(not row.load for row in rows):
         competitors += [SKUA] + ([SKUA_GCC] if arguments.gcc else [])
-        competitors += [peer for peer in PEERS if peer.name in arguments.peers]
+        competitors += [peer for peer in (*POLICIES, *PEERS) if peer.name in arguments.peers]
     if any(row.load for row in rows):
         competitors.append(SKUA_ECHO)
         competitors += [peer for peer in ECHO_PEERS if peer.name in arguments.peers]
     return competitors
 
 
-def _is_worse(baseline: dict[str, Any], report: Report) -> bool:
-    """Prints what has changed. True also if that cannot be said."""
-    try:
-        changes = changes_since(baseline, report.to_json())
-    except NotAReport as error:
-        _say(f"scripts/compare: the baseline is {error}")
-        return True
+def _is_worse(earlier: dict[str, Any], report: dict[str, Any]) -> bool:
+    """Prints what has changed. True also if the reports have no ratio in common."""
+    changes = baseline.changes_since(earlier, report)
     if not changes:
         _say("scripts/compare: the baseline has none of these ratios.")
         return True
-    print("Since the baseline\n\n" + text_table(changes_table(changes)) + "\n")
-    return any(change.is_regression for change in changes)
+    print("Since the baseline\n\n" + text_table(baseline.changes_table(changes)) + "\n")
+    for name, (before, now) in baseline.changed_versions(earlier, report).items():
+        print(f"{name} was {before}, and is {now}: it does not count.")
+    if not baseline.has_rounds(earlier, report):
+        _say("scripts/compare: no verdict: it takes five rounds in the baseline and here.")
+        return False
+    verdicts = baseline.verdicts_on(changes)
+    print("\n".join(str(verdict) for verdict in verdicts) + "\n")
+    return any(verdict.is_regression for verdict in verdicts)
 
 
 def main(root: pathlib.Path, argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
     rounds = arguments.rounds or (_QUICK_ROUNDS if arguments.quick else _ROUNDS)
     rows = [row for row in ROWS if row.name in arguments.only]
+    if arguments.quick:  # It is to end within minutes.
+        rows = [dataclasses.replace(row, scales=row.scales and not row.load) for row in rows]
     competitors = _competitors(arguments, rows)
 
+    if arguments.baseline is not None:
+        sizes = "quick" if arguments.quick else "full"
+        try:
+            baseline.check(arguments.baseline, sizes, arguments.workers, rows)
+        except baseline.NotComparable as error:
+            _say(f"scripts/compare: the baseline is {error}")
+            return _EXIT_USAGE
     if arguments.install:
         try:
             _install(root, competitors)
@@ -273,18 +296,24 @@ def main(root: pathlib.Path, argv: Sequence[str]) -> int:
     absent: dict[str, str] = {}
     failed = False
     for competitor in competitors:
+        title = f"{competitor.name} (echo)" if competitor.serves else competitor.name
         if not arguments.programs:
             _say(f"Building {competitor.name} ...")
         try:
             entrants.append(enter(competitor, workspace))
         except NotInstalled as missing:
             packages = " ".join(competitor.packages)
-            absent[competitor.name] = f"not installed: {missing} (apt-get install {packages})"
-            _say(f"{competitor.name}: {absent[competitor.name]}")
+            absent[title] = f"not installed: {missing}"
+            absent[title] += f" (apt-get install {packages})" if packages else ""
+            _say(f"{title}: {absent[title]}")
+            failed |= not competitor.is_peer
+        except NotAvailable as refusal:
+            absent[title] = f"not available: {refusal}"
+            _say(f"{title}: {absent[title]}")
             failed |= not competitor.is_peer
         except BuildFailed as failure:
-            absent[competitor.name] = "does not build"
-            _say(f"{competitor.name} does not build: {failure}")
+            absent[title] = "does not build"
+            _say(f"{title} does not build: {failure}")
             failed = True
     if not entrants or entrants[0].competitor.name != SKUA.name:
         _say("scripts/compare: without Skua there is nothing to compare.")
@@ -299,6 +328,9 @@ def main(root: pathlib.Path, argv: Sequence[str]) -> int:
         arguments.workers,
         [] if arguments.no_scaling else _more_workers(os.cpu_count() or 1, arguments.workers),
     )
+    if results.is_partial and not any(results.runs.values()):
+        _say("scripts/compare: interrupted before a round was complete; no report was written")
+        return EXIT_INTERRUPTED
     report = Report(context, entrants, rows, results, absent)
     output.mkdir(parents=True, exist_ok=True)
     (output / "report.json").write_text(
@@ -307,7 +339,9 @@ def main(root: pathlib.Path, argv: Sequence[str]) -> int:
     (output / "report.md").write_text(report.to_markdown(), encoding="utf-8")
     (output / "report.html").write_text(report.to_html(), encoding="utf-8")
     print(report.to_text())
-    if arguments.baseline is not None:
-        failed |= _is_worse(arguments.baseline, report)
     _say(f"Written: {output}/report.json, report.md, report.html")
+    if results.is_partial:
+        return EXIT_INTERRUPTED
+    if arguments.baseline is not None:
+        failed |= _is_worse(arguments.baseline, report.to_json())
     return _EXIT_FAILED if failed or results.failures else 0

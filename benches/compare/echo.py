@@ -9,17 +9,19 @@ import pathlib
 import resource
 import select
 import subprocess
+import tempfile
 import time
-from typing import Iterator, Mapping, Sequence
+from typing import BinaryIO, Iterator, Mapping, Sequence
 
 from .tables import EchoLoad
 
 START_TIMEOUT_S = 10
+END_TIMEOUT_S = 10
 _SAYS = "listening on "
 
 
 class ServerFailed(Exception):
-    """The server did not start, or ended. Says why."""
+    """The server did not start, or did not end as it should. Says why, and its last words."""
 
 
 def _raise_descriptor_limit() -> None:
@@ -50,28 +52,52 @@ def _port_of(server: subprocess.Popen[bytes]) -> int:
     return int(port)
 
 
+def _end(server: subprocess.Popen[bytes]) -> str | None:
+    """Ends the server's stdin, with which it has to end. What is wrong with how it did, if anything."""
+    assert server.stdin is not None and server.stdout is not None
+    server.stdin.close()
+    try:
+        status = server.wait(END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+        return f"the server did not end within {END_TIMEOUT_S} s"
+    finally:
+        server.stdout.close()
+    if status == 0:
+        return None
+    return f"the server ended with {f'signal {-status}' if status < 0 else f'status {status}'}"
+
+
+def _last_line(errors: BinaryIO) -> str:
+    errors.seek(0)
+    said = errors.read().decode(errors="replace").strip().splitlines()
+    return said[-1] if said else ""
+
+
 @contextlib.contextmanager
 def running(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[tuple[int, int]]:
-    """The port and the process id of a server, which ends when its stdin does."""
+    """The port and the process id of a server, which ends when its stdin does. Raises ServerFailed."""
     _raise_descriptor_limit()
-    server = subprocess.Popen(
-        command,
-        env={**os.environ, **environment},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    assert server.stdin is not None and server.stdout is not None
-    try:
-        yield _port_of(server), server.pid
-    finally:
-        server.stdin.close()
+    with tempfile.TemporaryFile() as errors:
+        server = subprocess.Popen(
+            command,
+            env={**os.environ, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        )
+        why: list[str | None] = []
         try:
-            server.wait(START_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-        server.stdout.close()
+            yield _port_of(server), server.pid
+        except ServerFailed as failure:
+            why.append(str(failure))
+        except BaseException:
+            _end(server)
+            raise
+        why += [_end(server)]
+        if any(why):
+            raise ServerFailed(": ".join(filter(None, [*why, _last_line(errors)])))
 
 
 def last_cpu() -> int:

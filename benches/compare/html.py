@@ -8,6 +8,7 @@ import math
 from typing import Any, Callable, Iterable, Mapping, Sequence
 
 from .figures import LATENCIES
+from .tables import is_skua
 
 _WIDTH = 900  # Of a chart, in px.
 _LABELS = 260  # Of which for the names at its left.
@@ -17,6 +18,8 @@ _CURVES = 240  # Height of a chart with curves.
 _BAR = 18  # Height of a line.
 _COLOURS = ("#1b6ca8", "#c0572b", "#3c8d4f", "#8a5aa8", "#a8871b", "#b03a5b", "#4d7c7c", "#777777")
 _DASHES = ("", "6 3", "2 3")  # Where there are more lines than colours.
+
+_MORE = " (more is better)"
 
 _STYLE = """
 body { font: 14px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 960px; color: #222; }
@@ -101,10 +104,13 @@ def _ratio_chart(ratios: Sequence[dict[str, Any]]) -> str:
     for i, ratio in enumerate(ratios):
         y = i * _BAR
         x = axis.at(ratio["median"])
-        colour = "#999" if ratio["crosses_one"] else "#3c8d4f" if ratio["median"] < 1 else "#c0572b"
+        is_better = (ratio["median"] < 1) == (ratio["better"] == "less")
+        colour = "#999" if ratio["is_noise"] else "#3c8d4f" if is_better else "#c0572b"
         middle = y + _BAR / 2
         parts += [
-            _label(y, f"{ratio['row']} / {ratio['to']}"),
+            _label(
+                y, f"{ratio['row']} / {ratio['to']}{_MORE if ratio['better'] == 'more' else ''}"
+            ),
             f'<rect x="{min(x, one):.1f}" y="{y + 3}" width="{abs(x - one):.1f}" height="{_BAR - 6}" fill="{colour}"/>',
             f'<line class="span" x1="{axis.at(ratio["min"]):.1f}" y1="{middle}" '
             f'x2="{axis.at(ratio["max"]):.1f}" y2="{middle}"/>',
@@ -122,7 +128,7 @@ def _memory_chart(bars: Mapping[str, Mapping[str, float]]) -> str:
         parts.append(f'<text class="row" x="0" y="{y + _BAR - 5}">{html.escape(row)}</text>')
         axis = _Axis((0, max(by_competitor.values())), 0, _WIDTH - _LABELS - 60)
         for name, value in by_competitor.items():
-            colour = _COLOURS[0] if name.startswith("skua") else "#999"
+            colour = _COLOURS[0] if is_skua(name) else "#999"
             width = max(axis.at(value), 1)
             parts += [
                 _label(y, name),
@@ -238,27 +244,33 @@ def _table(lines: Sequence[Sequence[str]]) -> str:
 
 
 def _by_row(medians: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
-    """The medians by row, then by competitor."""
+    """The medians by row, then by competitor. Not those with other numbers of workers, which `scaling` has."""
     rows: dict[str, dict[str, dict[str, Any]]] = {}
     for median in medians:
-        row, _, name = median["run_name"].partition("/")
-        rows.setdefault(row, {})[name] = median
+        row, name = median["row"], median["competitor"]
+        if median["run_name"] == f"{row}/{name}":
+            rows.setdefault(row, {})[name] = median
     return rows
 
 
-def html_page(report: dict[str, Any], tables: Sequence[tuple[str, Sequence[Sequence[str]]]]) -> str:
+def html_page(
+    heading: str,
+    report: dict[str, Any],
+    tables: Sequence[tuple[str, Sequence[Sequence[str]]]],
+) -> str:
     """`report` as Report.to_json() gives it; `tables` have titles, and their first line is the head."""
     rows = _by_row([b for b in report["benchmarks"] if b["run_type"] == "aggregate"])
     pens = _Pens(name for by_competitor in rows.values() for name in by_competitor)
-    parts = ["<h1>Skua compared</h1>"]
+    parts = [f"<h1>{html.escape(heading)}</h1>"]
     context = [["", ""]] + [
         [str(key), _text(value)] for key, value in report["context"].items() if value
     ]
     parts.append(_table(context))
     if report["ratios"]:
         parts.append(
-            "<h2>Ratios: Skua to the peer</h2><p>Left of 1, Skua took less. The bar is the median of the rounds' "
-            "ratios, the line across it reaches from the least to the most; grey where the rounds do not agree.</p>"
+            "<h2>Ratios: Skua to the peer</h2><p>Less is better, left of 1 for Skua, unless the name says otherwise: "
+            "green where Skua is better, red where the peer is, grey within noise. The bar is the median of the "
+            "rounds' ratios, the line across it reaches from the least to the most.</p>"
         )
         parts.append(_ratio_chart(report["ratios"]))
     latencies = {

@@ -27,6 +27,9 @@ class Schedule:
     def dropped(self, what: str, competitor: str) -> None:
         self._pending = [run for run in self._pending if run != (what, competitor)]
 
+    def last_s(self, what: str, competitor: str) -> float | None:
+        return self._seconds.get((what, competitor))
+
     def _guess_s(self, run: tuple[str, str]) -> float:
         if run in self._seconds:
             return self._seconds[run]

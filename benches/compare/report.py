@@ -4,16 +4,28 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any, Sequence
 
-from .figures import LATENCIES, Run, Spread, figure_of, ratio_of
+from .figures import (
+    LATENCIES,
+    VERDICT_ROUNDS,
+    Run,
+    Spread,
+    better,
+    figure_of,
+    ratio_number,
+    ratio_of,
+)
 from .html import html_page
 from .session import Entrant, Results
 from .tables import SKUA, SKUA_GCC, Row
 
 GCC_BAR = 1.3  # GCC's figures are to be within this of Clang's.
 _NOISE_BAR = 0.05
+_RATIOS = (
+    "A ratio is the median of the rounds' ratios, [least, most] behind it. Where less is better, Skua is better "
+    'below 1; where more is better, above 1. "~" marks a ratio within noise: no verdict.'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,15 +48,23 @@ class Report:
         return ratio_of(runs[name], runs[other], row.figure)
 
     def _title(self, row: Row, name: str) -> str:
-        """The competitor, with its size if it cannot do Skua's."""
+        """The competitor, with its size if it cannot do Skua's, and whether it failed."""
         runs = self._runs(row)
         own, skua = (runs.get(n, [None])[0] for n in (name, SKUA.name))
         if own and skua and own.figures.get("size", 0) != skua.figures.get("size", 0):
-            return f"{name} (size {own.figures['size']:.0f})"
-        return name
+            name = f"{name} (size {own.figures['size']:.0f})"
+        return f"{name} (FAILED later)" if self._failure(row, name) else name
+
+    def _workers(self) -> int:
+        return int(self.context.get("workers", 0))
+
+    def _failure(self, row: Row, name: str, workers: int | None = None) -> str | None:
+        """Why the competitor is out of the row, after the runs that it has."""
+        return self.results.failed.get((row.name, name, workers or self._workers()))
 
     def main_table(self) -> list[list[str]]:
-        table = [["row", "competitor", "median", "min - max", "Skua / it", "max RSS", "CPU s"]]
+        table = [["row", "competitor", "median", "min - max", "better", "Skua / it", "max RSS"]]
+        table[0].append("CPU s")
         for row in self.rows:
             for name, runs in self._runs(row).items():
                 figure = figure_of(runs, row.figure)
@@ -56,6 +76,7 @@ class Report:
                         self._title(row, name),
                         f"{_number(figure.median)} {row.unit}",
                         f"{_number(figure.least)} - {_number(figure.most)}",
+                        better(row.figure),
                         _ratio_text(ratio) if ratio else "",
                         _memory(figure_of(runs, "max_rss_kib").median),
                         f"{figure_of(runs, 'cpu_s').median:.2f}",
@@ -81,7 +102,8 @@ class Report:
                         {
                             "row": row.name,
                             "competitor": name,
-                            "workers": workers,
+                            # What has one thread has it however many it was told.
+                            "workers": int(runs[0].figures.get("workers", workers)),
                             "ops_per_s": 1e9 / spread.median,
                             "min": 1e9 / spread.most,
                             "max": 1e9 / spread.least,
@@ -97,7 +119,7 @@ class Report:
         for point in points:
             key = (point["row"], point["competitor"])
             line = lines.setdefault(key, [*key] + [""] * len(counts))
-            line[2 + counts.index(point["workers"])] = f"{_number(point['ops_per_s'] / 1e6)} M/s"
+            line[2 + counts.index(point["workers"])] = _rate(point["ops_per_s"])
         return [head, *lines.values()]
 
     def gcc_table(self) -> list[list[str]]:
@@ -106,28 +128,39 @@ class Report:
             ratio = self._ratio(row, SKUA_GCC.name, SKUA.name)
             if ratio:
                 verdict = "yes" if ratio.median <= GCC_BAR else "NO"
+                if ratio.rounds < VERDICT_ROUNDS:
+                    verdict = "no verdict"
                 table.append([row.name, _ratio_text(ratio), verdict])
         return table
 
     def further_table(self) -> list[list[str]]:
         """Figures that only some rows have."""
-        table = [["row", "competitor", "figure", "median", "min - max", "Skua / it"]]
+        table = [["row", "competitor", "figure", "median", "min - max", "better", "Skua / it"]]
         for row in self.rows:
             for name, runs in self._runs(row).items():
                 for figure in row.further:
                     spread = figure_of(runs, figure)
                     span = f"{_number(spread.least)} - {_number(spread.most)}"
                     ratio = None
-                    if name != SKUA.name and SKUA.name in self._runs(row):
+                    if better(figure) and name != SKUA.name and SKUA.name in self._runs(row):
                         ratio = ratio_of(self._runs(row)[SKUA.name], runs, figure)
                     table.append(
-                        [row.name, name, figure, _number(spread.median), span]
+                        [row.name, name, figure, _number(spread.median), span, better(figure)]
                         + [_ratio_text(ratio) if ratio else ""]
                     )
         return table
 
     def remarks(self) -> list[str]:
-        remarks = [f"{name}: not compared: {why}" for name, why in self.absent.items()]
+        remarks = []
+        if self.results.is_partial:
+            remarks.append("PARTIAL: it was interrupted. These are the rounds that were complete.")
+        rounds = self.context.get("rounds", 0)
+        if rounds < VERDICT_ROUNDS:
+            remarks.append(
+                f"Too few rounds for verdicts: {rounds}; it takes {VERDICT_ROUNDS}. All ratios are marked ~."
+            )
+        remarks += [f"{name}: not compared: {why}" for name, why in self.absent.items()]
+        remarks += self.results.impossible
         remarks += [f"FAILED {failure}" for failure in self.results.failures]
         skua = [e for e in self.entrants if e.competitor.name == SKUA.name]
         for row in self.rows:
@@ -152,23 +185,27 @@ class Report:
         ]
         return [(title, table) for title, table in sections if len(table) > 1]
 
+    def _heading(self) -> str:
+        """With what a reader has to know before the first figure."""
+        marks = ["partial"] if self.results.is_partial else []
+        if self.context.get("rounds", 0) < VERDICT_ROUNDS:
+            marks.append("too few rounds for verdicts")
+        return "Skua compared" + (f" ({', '.join(marks)})" if marks else "")
+
     def to_text(self) -> str:
-        parts = []
+        parts = [self._heading()]
         for title, table in self._sections():
             parts.append(f"{title}\n\n{text_table(table)}")
+        parts.append(_RATIOS)
         parts += self.remarks()
         return "\n\n".join(parts) + "\n"
 
     def to_markdown(self) -> str:
-        lines = ["# Skua compared", ""]
+        lines = [f"# {self._heading()}", ""]
         lines += [f"- {key}: {_markdown(value)}" for key, value in self.context.items()]
         for title, table in self._sections():
             lines += ["", f"## {title}", "", _markdown_table(table)]
-        lines += [
-            "",
-            "A ratio is the median of the rounds' ratios, [least, most] behind it; below 1, Skua took less. "
-            '"~" marks a ratio on which the rounds do not agree.',
-        ]
+        lines += ["", _RATIOS]
         if self.remarks():
             lines += ["", "## Remarks", ""]
             lines += [f"- {remark}" for remark in self.remarks()]
@@ -179,15 +216,14 @@ class Report:
         remarks = [[remark] for remark in self.remarks()]
         if remarks:
             sections.append(("Remarks", [[""], *remarks]))
-        return html_page(self.to_json(), sections)
+        return html_page(self._heading(), self.to_json(), sections)
 
     def to_json(self) -> dict[str, Any]:
         """`context` and `benchmarks` as in Google Benchmark's files, and `ratios` beside them."""
         benchmarks, ratios = [], []
         for row in self.rows:
             for name, runs in self._runs(row).items():
-                benchmarks += [_repetition(row, name, run, len(runs)) for run in runs]
-                benchmarks.append(_median(row, name, runs))
+                benchmarks += self._benchmarks(row, name, runs, f"{row.name}/{name}")
                 ratio = self._ratio(row, SKUA.name, name)
                 if ratio and name != SKUA.name:
                     ratios.append(
@@ -199,14 +235,25 @@ class Report:
                             "median": ratio.median,
                             "min": ratio.least,
                             "max": ratio.most,
+                            "better": better(row.figure),
+                            "rounds": ratio.rounds,
                             "crosses_one": ratio.crosses_one,
+                            "is_noise": ratio.is_noise,
+                            "failed": any(self._failure(row, n) for n in (SKUA.name, name)),
                         }
                     )
+        for workers, by_row in sorted(self.results.scaled.items()):
+            for row in self.rows:
+                for name, runs in by_row.get(row.name, {}).items():
+                    run_name = f"{row.name}/{name}/workers:{workers}"
+                    benchmarks += self._benchmarks(row, name, runs, run_name, workers)
         return {
             "context": {
                 **self.context,
+                "partial": self.results.is_partial,
                 "foreign_cpu_share": round(self.results.foreign_share, 4),
                 "absent": self.absent,
+                "impossible": self.results.impossible,
                 "failures": self.results.failures,
             },
             "benchmarks": benchmarks,
@@ -214,13 +261,35 @@ class Report:
             "scaling": self.scaling(),
         }
 
+    def _benchmarks(
+        self, row: Row, name: str, runs: list[Run], run_name: str, workers: int | None = None
+    ) -> list[dict[str, Any]]:
+        failure = self._failure(row, name, workers)
+        entries = [_repetition(run_name, run, len(runs)) for run in runs]
+        if failure:
+            entries.append(
+                {
+                    "name": run_name,
+                    "run_name": run_name,
+                    "run_type": "iteration",
+                    "repetitions": len(runs),
+                    "repetition_index": runs[-1].round + 1,
+                    "error_occurred": True,
+                    "error_message": failure,
+                }
+            )
+        entries.append(_median(row, run_name, runs))
+        for entry in entries:
+            entry.update({"row": row.name, "competitor": name})
+        return entries
 
-def _repetition(row: Row, name: str, run: Run, repetitions: int) -> dict[str, Any]:
+
+def _repetition(run_name: str, run: Run, repetitions: int) -> dict[str, Any]:
     figures = run.figures
     own = ("row", "ns_per_op", "ops")
     return {
-        "name": f"{row.name}/{name}",
-        "run_name": f"{row.name}/{name}",
+        "name": run_name,
+        "run_name": run_name,
         "run_type": "iteration",
         "repetitions": repetitions,
         "repetition_index": run.round,
@@ -233,11 +302,11 @@ def _repetition(row: Row, name: str, run: Run, repetitions: int) -> dict[str, An
     }
 
 
-def _median(row: Row, name: str, runs: list[Run]) -> dict[str, Any]:
+def _median(row: Row, run_name: str, runs: list[Run]) -> dict[str, Any]:
     ops = figure_of(runs, "ops").median
     return {
-        "name": f"{row.name}/{name}_median",
-        "run_name": f"{row.name}/{name}",
+        "name": f"{run_name}_median",
+        "run_name": run_name,
         "run_type": "aggregate",
         "aggregate_name": "median",
         "aggregate_unit": "time",
@@ -268,16 +337,16 @@ def _number(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _ratio_number(value: float) -> str:
-    """Two decimals; below 0.1, two digits."""
-    decimals = 2 if value >= 0.1 else 1 - math.floor(math.log10(value))
-    return f"{value:.{decimals}f}"
+def _rate(ops_per_s: float) -> str:
+    if ops_per_s >= 1e6:
+        return f"{_number(ops_per_s / 1e6)} M/s"
+    return f"{_number(ops_per_s / 1e3)} k/s"
 
 
 def _ratio_text(ratio: Spread) -> str:
-    mark = "~ " if ratio.crosses_one else ""
-    least, most = _ratio_number(ratio.least), _ratio_number(ratio.most)
-    return f"{mark}{_ratio_number(ratio.median)} [{least}, {most}]"
+    mark = "~ " if ratio.is_noise else ""
+    least, most = ratio_number(ratio.least), ratio_number(ratio.most)
+    return f"{mark}{ratio_number(ratio.median)} [{least}, {most}]"
 
 
 def _memory(kib: float) -> str:

@@ -13,20 +13,37 @@ import subprocess
 import time
 from typing import Callable, Iterator, Mapping, Sequence
 
-from . import builds, echo
+from . import builds, echo, uring
 from .builds import BuildFailed, NotInstalled, Program, Workspace
 from .figures import Run
 from .progress import Console, Schedule
-from .tables import ROWS, Competitor, Row
+from .tables import ROWS, SKUA, Competitor, Row
 
-RUN_TIMEOUT_S = 900
+FIRST_TIMEOUT_S = 900  # Of a run of which nobody knows how long it takes.
+LEAST_TIMEOUT_S = 60
+# And no more than so many times what the competitor's last run of the row took.
+_TIMEOUT_FACTOR = 20
 _EXIT_WRONG_ANSWER = 1
+_EXIT_NOT_POSSIBLE = 3
 # What every program reports.
 _FIGURES = ("ns_per_op", "wall_s", "ops", "cpu_s", "max_rss_kib")
 
 
+class NotAvailable(Exception):
+    """The machine refuses what a competitor needs. Says what."""
+
+
 class RunFailed(Exception):
     """A run that gave no figures. Says why."""
+
+
+class NotPossible(RunFailed):
+    """The system refuses what the row needs. Says what."""
+
+
+def timeout_after(last_s: float | None) -> float:
+    """How long a run may take whose last one took `last_s`."""
+    return FIRST_TIMEOUT_S if last_s is None else max(LEAST_TIMEOUT_S, _TIMEOUT_FACTOR * last_s)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +77,10 @@ class Results:
     # The same for other numbers of workers, by which they are first.
     scaled: dict[int, dict[str, dict[str, list[Run]]]] = dataclasses.field(default_factory=dict)
     failures: list[str] = dataclasses.field(default_factory=list)
+    impossible: list[str] = dataclasses.field(default_factory=list)  # The system refuses it.
+    # Who is out of a row, and why: by row, competitor, and number of workers. Their earlier runs are among the others.
+    failed: dict[tuple[str, str, int], str] = dataclasses.field(default_factory=dict)
+    is_partial: bool = False  # It was interrupted. What there is has ended as it should.
     foreign_cpu_s: float = 0  # What other processes used while ours ran.
     available_cpu_s: float = 0
 
@@ -69,8 +90,14 @@ class Results:
 
 
 def enter(competitor: Competitor, workspace: Workspace) -> Entrant:
-    """Builds the competitor's program. Raises NotInstalled or BuildFailed."""
+    """Builds the competitor's program. Raises NotAvailable, NotInstalled or BuildFailed."""
     environment = {}
+    refused = uring.refused()
+    if refused and competitor.needs_uring:
+        raise NotAvailable(f"io_uring refused ({refused})")
+    if competitor.is_skua:  # Whatever the user's environment says.
+        environment["SKUA_IO"] = "epoll" if refused else competitor.io
+        environment["SKUA_SOCKETS"] = competitor.sockets
     if competitor.preload:
         library = ctypes.util.find_library(competitor.preload)
         if not library:  # The loader would only warn, and go on with the usual malloc.
@@ -78,8 +105,6 @@ def enter(competitor: Competitor, workspace: Workspace) -> Entrant:
         environment["LD_PRELOAD"] = library
     program = competitor.build(workspace)
     if competitor.serves:
-        if competitor.io:
-            environment["SKUA_IO"] = competitor.io
         loads = {row.name: row.load for row in ROWS if row.load}
         able = {name: 0 for name, load in loads.items() if competitor.hogs or not load.hogged}
         return Entrant(competitor, program, able, environment, builds.echo_load(workspace).path)
@@ -87,13 +112,20 @@ def enter(competitor: Competitor, workspace: Workspace) -> Entrant:
     if listed.returncode != 0:
         raise BuildFailed(f"{program.path} --list: {listed.stderr.strip()}")
     lines = [line.split() for line in listed.stdout.splitlines() if line]
-    return Entrant(competitor, program, {line[0]: int(line[1]) for line in lines}, environment)
+    sizes = {line[0]: int(line[1]) for line in lines}
+    if refused and competitor.is_skua:
+        # The scheduler's rows do without the ring; files would be read by other means than the row's name says.
+        for row in ROWS:
+            if row.does_io:
+                sizes.pop(row.name, None)
+    return Entrant(competitor, program, sizes, environment)
 
 
 def _run_program(
-    entrant: Entrant, row: Row, size: int | None, workers: int
+    entrant: Entrant, row: Row, size: int | None, workers: int, timeout_s: float
 ) -> subprocess.CompletedProcess[str]:
     command = [str(entrant.program.path), entrant.program_row(row), "--workers", str(workers)]
+    command += entrant.competitor.arguments
     size = entrant.size(row, size)
     if size is not None:
         command += ["--size", str(size)]
@@ -104,12 +136,12 @@ def _run_program(
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=RUN_TIMEOUT_S,
+        timeout=timeout_s,
     )
 
 
 def _run_server(
-    entrant: Entrant, row: Row, quick: bool, workers: int
+    entrant: Entrant, row: Row, quick: bool, workers: int, timeout_s: float
 ) -> subprocess.CompletedProcess[str]:
     load, load_program = row.load, entrant.load_program
     assert load is not None and load_program is not None
@@ -117,18 +149,24 @@ def _run_server(
     if load.hogged:
         server.append("--hog")
     seconds = load.quick_seconds if quick else load.seconds
-    return echo.run_load(server, entrant.environment, load_program, load, seconds, RUN_TIMEOUT_S)
+    return echo.run_load(server, entrant.environment, load_program, load, seconds, timeout_s)
 
 
-def run_once(entrant: Entrant, row: Row, size: int | None, workers: int) -> dict[str, float]:
+def run_once(
+    entrant: Entrant,
+    row: Row,
+    size: int | None,
+    workers: int,
+    timeout_s: float = FIRST_TIMEOUT_S,
+) -> dict[str, float]:
     """The figures of one run, of the row's full size if `size` is None. Raises RunFailed."""
     try:
         if row.load:
-            result = _run_server(entrant, row, size is not None, workers)
+            result = _run_server(entrant, row, size is not None, workers, timeout_s)
         else:
-            result = _run_program(entrant, row, size, workers)
+            result = _run_program(entrant, row, size, workers, timeout_s)
     except subprocess.TimeoutExpired:
-        raise RunFailed(f"did not end within {RUN_TIMEOUT_S} s") from None
+        raise RunFailed(f"did not end within {timeout_s:g} s") from None
     except (OSError, echo.ServerFailed) as error:
         raise RunFailed(str(error)) from None
     if result.returncode != 0:
@@ -136,6 +174,8 @@ def run_once(entrant: Entrant, row: Row, size: int | None, workers: int) -> dict
         if result.returncode == _EXIT_WRONG_ANSWER:
             why = "server failed" if row.load else "wrong answer"
         said = result.stderr.strip().splitlines()
+        if result.returncode == _EXIT_NOT_POSSIBLE:
+            raise NotPossible(said[-1] if said else "not possible here")
         raise RunFailed(f"{why}: {said[-1]}" if said else why)
     try:
         figures = json.loads(result.stdout)
@@ -144,6 +184,8 @@ def run_once(entrant: Entrant, row: Row, size: int | None, workers: int) -> dict
     missing = [name for name in (*_FIGURES, row.figure, *row.further) if name not in figures]
     if missing:
         raise RunFailed(f"printed no {', '.join(missing)}")
+    # Of a server, only we know it; and what has one thread was told another number.
+    figures["workers"] = 1 if entrant.competitor.is_single else workers
     return figures
 
 
@@ -182,6 +224,12 @@ class _Cell:
     def name(self) -> str:
         return f"{self.row.name} with {self.workers} worker{'s' if self.workers > 1 else ''}"
 
+    def drop_incomplete_round(self) -> None:
+        """That some of those who still take part have not run."""
+        rounds = [len(self.runs[entrant.competitor.name]) for entrant in self.entrants]
+        for runs in self.runs.values() if rounds else ():
+            runs[:] = [run for run in runs if run.round < min(rounds)]
+
 
 def _cells(
     results: Results,
@@ -213,36 +261,72 @@ def run_all(
 ) -> Results:
     """Every row, `rounds` times, by each competitor that has it; rows that scale also with each of `more_workers`.
 
-    A competitor that fails a row is out of that row, with this number of workers.
+    A competitor that fails a row is out of the rest of that row, with this number of workers. On KeyboardInterrupt, the
+    results of the rounds that are complete.
     """
     results = Results()
     console = console or Console()
     cells = list(_cells(results, entrants, rows, workers, more_workers))
     schedule = Schedule([(c.name, e.competitor.name) for c in cells for e in c.entrants] * rounds)
+    try:
+        for cell in cells:
+            for round_number in range(rounds):
+                for entrant in list(cell.entrants):
+                    _run_in(
+                        cell,
+                        entrant,
+                        size_of(cell.row),
+                        (round_number, rounds),
+                        results,
+                        schedule,
+                        console,
+                    )
+    except KeyboardInterrupt:
+        results.is_partial = True
+        for cell in cells:
+            cell.drop_incomplete_round()
     for cell in cells:
-        row = cell.row
-        for round_number in range(rounds):
-            for entrant in list(cell.entrants):
-                name = entrant.competitor.name
-                busy_s, children_s, start_s = _busy_cpu_s(), _children_cpu_s(), time.monotonic()
-                try:
-                    figures = run_once(entrant, row, size_of(row), cell.workers)
-                except RunFailed as failure:
-                    results.failures.append(f"{row.name}: {name}: {failure}")
-                    cell.entrants.remove(entrant)
-                    cell.runs.pop(name)
-                    schedule.dropped(cell.name, name)
-                    console.say(f"FAILED {results.failures[-1]}")
-                    continue
-                seconds = time.monotonic() - start_s
-                ours_s = _children_cpu_s() - children_s
-                results.foreign_cpu_s += max(0.0, _busy_cpu_s() - busy_s - ours_s)
-                results.available_cpu_s += seconds * (os.cpu_count() or 1)
-                schedule.done(cell.name, name, seconds)
-                cell.runs[name].append(Run(round_number, figures))
-                console.progress(
-                    f"{schedule.progress()}: {cell.name}, round {round_number + 1} of {rounds}, "
-                    f"{name}: {figures[row.figure]:.1f} {row.unit}"
-                )
+        for name in [name for name, runs in cell.runs.items() if not runs]:
+            del cell.runs[name]
     console.close()
     return results
+
+
+def _run_in(
+    cell: _Cell,
+    entrant: Entrant,
+    size: int | None,
+    round_of: tuple[int, int],
+    results: Results,
+    schedule: Schedule,
+    console: Console,
+) -> None:
+    """One run, the failure of which is one of the results."""
+    row, name = cell.row, entrant.competitor.name
+    round_number, rounds = round_of
+    busy_s, children_s, start_s = _busy_cpu_s(), _children_cpu_s(), time.monotonic()
+    timeout_s = timeout_after(schedule.last_s(cell.name, name))
+    try:
+        figures = run_once(entrant, row, size, cell.workers, timeout_s)
+    except RunFailed as failure:
+        where = row.name if cell.runs is results.runs[row.name] else cell.name
+        after = f" (in round {round_number + 1})" if round_number > 0 else ""
+        text = f"{where}: {name}: {failure}{after}"
+        # Without Skua there is no comparison; without a peer there is a smaller one.
+        is_failure = not isinstance(failure, NotPossible) or name == SKUA.name
+        (results.failures if is_failure else results.impossible).append(text)
+        results.failed[(row.name, name, cell.workers)] = str(failure)
+        cell.entrants.remove(entrant)
+        schedule.dropped(cell.name, name)
+        console.say(f"FAILED {text}" if is_failure else text)
+        return
+    seconds = time.monotonic() - start_s
+    ours_s = _children_cpu_s() - children_s
+    results.foreign_cpu_s += max(0.0, _busy_cpu_s() - busy_s - ours_s)
+    results.available_cpu_s += seconds * (os.cpu_count() or 1)
+    schedule.done(cell.name, name, seconds)
+    cell.runs[name].append(Run(round_number, figures))
+    console.progress(
+        f"{schedule.progress()}: {cell.name}, round {round_number + 1} of {rounds}, "
+        f"{name}: {figures[row.figure]:.1f} {row.unit}"
+    )

@@ -27,13 +27,14 @@ class Row:
 
     name: str
     quick_size: int = 0  # With --quick.
-    figure: str = "ns_per_op"  # What is compared; less is better.
+    figure: str = "ns_per_op"  # What is compared; figures.better() knows which is better.
     unit: str = "ns/op"
     further: tuple[str, ...] = ()  # Figures that are reported beside it.
     peer_row: str | None = None  # What the peers call the same work, if not by the row's name.
     group: str | None = None  # Another name, for all rows that have it.
     load: EchoLoad | None = None  # Run by servers, not by programs of rows.
     scales: bool = False  # Also run with other numbers of workers.
+    does_io: bool = False  # By the ring, where it is Skua.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,19 +48,30 @@ class Competitor:
     title: str  # In reports, with the version after it.
     build: Callable[[builds.Workspace], builds.Program]
     packages: tuple[str, ...]  # Of Debian 12.
-    is_peer: bool = True
+    is_peer: bool = True  # Not Skua's own rows, which some peers call by another name.
     is_single: bool = False  # Does not care how many workers it is to have.
     preload: str | None = None  # A library that takes malloc's place, as the linker names it.
     serves: bool = False  # Its program is an echo server, for the rows with a load.
     hogs: bool = False  # A server with --hog.
-    arguments: tuple[str, ...] = ()  # Further ones of a server.
-    io: str | None = None  # SKUA_IO of a server.
+    arguments: tuple[str, ...] = ()  # Further ones of its program.
+    io: str = "uring"  # SKUA_IO of Skua.
+    sockets: str = "readiness"  # SKUA_SOCKETS of Skua.
+    needs_uring: bool = False  # Cannot take part where io_uring is refused.
+
+    @property
+    def is_skua(self) -> bool:
+        """Skua itself, or a variant of it."""
+        return is_skua(self.name)
+
+
+def is_skua(name: str) -> bool:
+    return name == "skua" or name.startswith("skua-")
 
 
 _ECHO_FIGURES = ("cpu_us", "requests_per_s", "p50_us", "p99_us", "p999_us", "max_us")
 
 
-def _closed_echo(connections: int) -> Row:
+def _closed_echo(connections: int, scales: bool = False) -> Row:
     return Row(
         f"echo_{connections}",
         figure="cpu_us",
@@ -67,6 +79,7 @@ def _closed_echo(connections: int) -> Row:
         further=_ECHO_FIGURES[1:],
         group="echo",
         load=EchoLoad(connections),
+        scales=scales,
     )
 
 
@@ -75,9 +88,22 @@ def _open_echo(connections: int) -> Row:
         f"echo_rate_{connections}",
         figure="p999_us",
         unit="us (p99.9)",
-        further=("cpu_us", "p50_us", "p99_us", "max_us"),
+        further=("cpu_us", "p50_us", "p99_us", "max_us", "load_late_p99_us"),
         group="echo",
-        load=EchoLoad(connections, rate=20_000),
+        # 200 of the requests of a run are above its p99.9.
+        load=EchoLoad(connections, rate=20_000, seconds=10, quick_seconds=0.5),
+    )
+
+
+def _file_read(name: str, quick_size: int) -> Row:
+    """By CPU time: by the clock, Skua's threads would be compared with the one thread of the peer."""
+    return Row(
+        name,
+        quick_size=quick_size,
+        figure="cpu_ns_per_op",
+        unit="ns CPU/op",
+        further=("ns_per_op",),
+        does_io=True,
     )
 
 
@@ -122,20 +148,20 @@ ROWS = (
         unit="us (p99)",
         further=("p50_us", "p99_us", "max_us", "low_share"),
     ),
-    Row("file_read", quick_size=100_000, further=("cpu_ns_per_op",)),
-    Row("file_read_1", quick_size=100_000, figure="cpu_ns_per_op", unit="ns CPU/op"),
-    Row("file_read_direct", quick_size=20_000, further=("cpu_ns_per_op",)),
-    Row("file_read_direct_32", quick_size=20_000, further=("cpu_ns_per_op",)),
+    _file_read("file_read", quick_size=100_000),
+    _file_read("file_read_1", quick_size=100_000),
+    _file_read("file_read_direct", quick_size=20_000),
+    _file_read("file_read_direct_32", quick_size=20_000),
     _closed_echo(1),
-    _closed_echo(50),
-    _closed_echo(500),
+    _closed_echo(50, scales=True),
+    _closed_echo(500, scales=True),
     _open_echo(50),
     _open_echo(500),
     Row(
         "echo_hogged",
         figure="p99_us",
         unit="us (p99)",
-        further=("p50_us", "p99_us", "p999_us", "max_us"),
+        further=("p50_us", "p99_us", "p999_us", "max_us", "load_late_p99_us"),
         load=EchoLoad(50, rate=5_000, hogged=True),
     ),
     Row(
@@ -151,6 +177,25 @@ ROWS = (
 SKUA = Competitor("skua", "Skua", builds.skua_clang, packages=("clang-19",), is_peer=False)
 SKUA_GCC = Competitor("skua-gcc", "Skua", builds.skua_gcc, packages=("g++",), is_peer=False)
 
+
+def _policy(name: str, title: str, is_single: bool = False) -> Competitor:
+    """Skua's rows with another scheduler. Not run unless asked for."""
+    return dataclasses.replace(
+        SKUA,
+        name=f"skua-{name.replace('_', '-')}",
+        title=f"Skua with {title}",
+        is_single=is_single,
+        arguments=("--policy", name),
+    )
+
+
+POLICIES = (
+    _policy("no_slot", "SchedulerPolicy::kWorkStealingNoSlot"),
+    _policy("global_queue", "SchedulerPolicy::kGlobalQueue"),
+    _policy("thread_per_core", "Flavor::kThreadPerCore"),
+    _policy("current_thread", "Flavor::kCurrentThread", is_single=True),
+)
+
 _TCMALLOC = "tcmalloc_minimal"
 _TCMALLOC_PACKAGE = "libtcmalloc-minimal4"
 _TOKIO_PACKAGES = ("librust-tokio-dev", "librust-libc-dev", "cargo", "rustc")
@@ -161,7 +206,14 @@ PEERS = (
     Competitor("go", "Go", builds.go, packages=("golang-go",)),
     Competitor("asio", "Asio", builds.asio, packages=("libasio-dev",)),
     Competitor("uv", "libuv", builds.uv, packages=("libuv1-dev",), is_single=True),
-    Competitor("uring", "C with io_uring", builds.uring_rows, packages=(), is_single=True),
+    Competitor(
+        "uring",
+        "C with io_uring",
+        builds.uring_rows,
+        packages=(),
+        is_single=True,
+        needs_uring=True,
+    ),
     # What one would try first. Not with --quick, unless asked for.
     Competitor("threads", "A thread for each task", builds.threads, packages=()),
     Competitor("mutex-pool", "Threads, one queue, one mutex", builds.mutex_pool, packages=()),
@@ -195,18 +247,24 @@ SKUA_ECHO = Competitor(
     is_peer=False,
     serves=True,
     hogs=True,
+    needs_uring=True,
 )
 # By the names that --peers takes.
 ECHO_PEERS = (
     dataclasses.replace(
-        SKUA_ECHO, name="skua-epoll", title="Skua on epoll", is_peer=True, io="epoll"
+        SKUA_ECHO,
+        name="skua-epoll",
+        title="Skua on epoll",
+        is_peer=True,
+        io="epoll",
+        needs_uring=False,
     ),
     dataclasses.replace(
         SKUA_ECHO,
         name="skua-completion",
         title="Skua with SocketEngine::kCompletion",
         is_peer=True,
-        arguments=("--engine", "completion"),
+        sockets="completion",
     ),
     dataclasses.replace(
         SKUA_ECHO,
@@ -220,7 +278,9 @@ ECHO_PEERS = (
     ),
     Competitor("go", "Go", builds.go_echo, packages=("golang-go",), serves=True, hogs=True),
     Competitor("epoll", "C with epoll", builds.epoll_echo, packages=(), serves=True),
-    Competitor("uring", "C with io_uring", builds.uring_echo, packages=(), serves=True),
+    Competitor(
+        "uring", "C with io_uring", builds.uring_echo, packages=(), serves=True, needs_uring=True
+    ),
     Competitor("asio", "Asio", builds.asio_echo, packages=("libasio-dev",), serves=True),
     Competitor("uv", "libuv", builds.uv_echo, packages=("libuv1-dev",), serves=True),
 )

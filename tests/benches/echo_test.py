@@ -13,6 +13,7 @@ import sys
 import tempfile
 import textwrap
 import unittest
+from unittest import mock
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benches"))
@@ -38,7 +39,7 @@ SERVER = """\
             threading.Thread(target=serve, args=(listener.accept()[0], number), daemon=True).start()
     threading.Thread(target=accept, daemon=True).start()
     sys.stdin.read()
-    os._exit(0)
+    {end}
     """
 
 
@@ -103,10 +104,10 @@ class EchoTest(unittest.TestCase):
 
     # --- Servers that do it wrong -----------------------------------------------------------------
 
-    def bad_server(self, answer):
+    def bad_server(self, answer, end="os._exit(0)"):
         file = tempfile.NamedTemporaryFile("w", suffix=".py", encoding="utf-8")
         self.addCleanup(file.close)
-        file.write(textwrap.dedent(SERVER).format(answer=answer))
+        file.write(textwrap.dedent(SERVER).format(answer=answer, end=end))
         file.flush()
         return [sys.executable, file.name]
 
@@ -135,9 +136,25 @@ class EchoTest(unittest.TestCase):
     def test_a_lost_connection_is_found_out(self):
         self.assert_found_out("stream.close(); return", "connection")
 
+    def test_a_server_that_does_not_end_as_it_should_is_told(self):
+        right = "stream.sendall(message)"
+        last_words = "print('one', 'two', sep='\\n', file=sys.stderr, flush=True); "
+        for end, message in (
+            ("os._exit(3)", "^the server ended with status 3$"),
+            (last_words + "os._exit(3)", "^the server ended with status 3: two$"),
+            ("os.abort()", "^the server ended with signal 6$"),
+        ):
+            with self.subTest(end=end), self.assertRaisesRegex(echo.ServerFailed, message):
+                self.run_load(self.bad_server(right, end), CLOSED)
+        with mock.patch.object(echo, "END_TIMEOUT_S", 0.1):
+            with self.assertRaisesRegex(echo.ServerFailed, "did not end within 0.1 s"):
+                self.run_load(self.bad_server(right, "threading.Event().wait()"), CLOSED)
+
     def test_a_server_that_does_not_start_is_told(self):
-        with self.assertRaisesRegex(echo.ServerFailed, "the server ended"):
+        with self.assertRaisesRegex(echo.ServerFailed, "the server ended: .* status 1$"):
             self.run_load(["false"], CLOSED)
+        with self.assertRaisesRegex(echo.ServerFailed, "status 2: .*no_such_file"):
+            self.run_load([sys.executable, "no_such_file"], CLOSED)
         with self.assertRaisesRegex(echo.ServerFailed, "but: hello"):
             self.run_load(["echo", "hello"], CLOSED)
 
