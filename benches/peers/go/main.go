@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 const (
@@ -424,14 +425,11 @@ func pingPong(rounds int64) outcome {
 	return outcome{ops: rounds * pairs, right: sum == rounds*(pairs*(pairs+1)/2), used: used}
 }
 
-// Computes for 20 us. Returns how long it took.
-func computeSlice() time.Duration {
-	const slice = 20 * time.Microsecond
-	start := time.Now()
-	for {
-		if elapsed := time.Since(start); elapsed >= slice {
-			return elapsed
-		}
+const slice = 20 * time.Microsecond
+
+// Computes until 20 us have passed.
+func computeSlice() {
+	for start := time.Now(); time.Since(start) < slice; {
 	}
 }
 
@@ -453,49 +451,86 @@ func latencyFigures(sorted []time.Duration) []figure {
 	}
 }
 
-// Go has no priorities: all goroutines are alike, and the pings show what that means. Nor is there a thread outside to
-// send them. A ping is a goroutine that sleeps until it is due, and its delay counts from then.
+// The kernel's clock whose moments are counted from the same beginning for all threads, in ns.
+const clockMonotonic = 1
+
+func monotonicNs() int64 {
+	var now syscall.Timespec
+	if _, _, err := syscall.RawSyscall(
+		syscall.SYS_CLOCK_GETTIME, clockMonotonic, uintptr(unsafe.Pointer(&now)), 0); err != 0 {
+		panic(err)
+	}
+	return now.Nano()
+}
+
+// Keeps the calling thread asleep, as a thread outside would be: no timer of Go's is asked.
+func sleepThreadUntil(dueNs int64) {
+	const timerAbsTime = 1
+	due := syscall.NsecToTimespec(dueNs)
+	for {
+		_, _, err := syscall.Syscall6(syscall.SYS_CLOCK_NANOSLEEP, clockMonotonic, timerAbsTime,
+			uintptr(unsafe.Pointer(&due)), 0, 0, 0)
+		if err == 0 {
+			return
+		}
+		if err != syscall.EINTR {
+			panic(err)
+		}
+	}
+}
+
+// Go has no priorities: all goroutines are alike, and the pings show what that means. No thread is outside of its
+// scheduler: the pings are spawned by a goroutine that is bound to a thread, which sleeps in the kernel between them.
+// Slices are counted, not timed: one that the kernel interrupts takes longer by the clock, but has not computed for
+// longer.
 func priority(pings int64) outcome {
 	const lowTasksPerWorker = 100
 	const pingInterval = time.Millisecond
 	workers := runtime.GOMAXPROCS(0)
-	delays := make([]time.Duration, 0, pings)
-	var computed int64
+	delays := make([]time.Duration, pings)
+	var slices int64
 	used := measure(func() {
 		var stop int32
-		var started, ended sync.WaitGroup
+		var started, pinged, ended sync.WaitGroup
 		started.Add(lowTasksPerWorker * workers)
 		ended.Add(lowTasksPerWorker * workers)
 		for i := 0; i < lowTasksPerWorker*workers; i++ {
 			go func() {
-				sum := computeSlice()
+				computeSlice()
+				own := int64(1)
 				started.Done()
 				for atomic.LoadInt32(&stop) == 0 {
 					runtime.Gosched()
-					sum += computeSlice()
+					computeSlice()
+					own++
 				}
-				atomic.AddInt64(&computed, int64(sum))
+				atomic.AddInt64(&slices, own)
 				ended.Done()
 			}()
 		}
 		started.Wait()
-		due := time.Now()
-		for i := int64(0); i < pings; i++ {
-			// A ping that comes after the next one was due does not make that one late.
-			if due = due.Add(pingInterval); time.Until(due) < 0 {
-				due = time.Now().Add(pingInterval)
-			}
-			time.Sleep(time.Until(due))
-			delays = append(delays, time.Since(due))
+		pinged.Add(int(pings))
+		runtime.LockOSThread()
+		due := monotonicNs()
+		for i := range delays {
+			due += int64(pingInterval)
+			sleepThreadUntil(due)
+			delay, ready := &delays[i], time.Now()
+			go func() {
+				*delay = time.Since(ready)
+				pinged.Done()
+			}()
 		}
+		runtime.UnlockOSThread()
+		pinged.Wait()
 		atomic.StoreInt32(&stop, 1)
 		ended.Wait()
 	})
 	sort.Slice(delays, func(i, j int) bool { return delays[i] < delays[j] })
-	lowShare := float64(computed) / (float64(used.wall) * float64(workers))
+	lowShare := float64(slices*int64(slice)) / (float64(used.wall) * float64(workers))
 	return outcome{
 		ops:     pings,
-		right:   int64(len(delays)) == pings && computed > 0,
+		right:   slices >= int64(lowTasksPerWorker*workers),
 		used:    used,
 		figures: append(latencyFigures(delays), figure{"low_share", lowShare}),
 	}
