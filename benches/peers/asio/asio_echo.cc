@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The echo server on standalone Asio, with its C++20 coroutines: one io_context for all threads.
+// The echo server on standalone Asio, with its C++20 coroutines: one io_context for all threads, or, with --per-thread,
+// a listener and an io_context for each of them, as the servers in C have.
 #include <array>
 #include <cstddef>
 #include <cstdlib>
 #include <thread>
 #include <unistd.h>
 #include <utility>
-#include <vector>
 
 #include <asio.hpp>
 
@@ -40,20 +40,41 @@ asio::awaitable<void> serve(tcp::acceptor acceptor) {
   }
 }
 
+// All threads run one context: any of them serves any connection.
+int serve_together(int threads) {
+  static asio::io_context context(threads);
+  tcp::acceptor acceptor(context, tcp::v4(), listen_on_loopback(0, 0));
+  const int port = acceptor.local_endpoint().port();
+  asio::co_spawn(context, serve(std::move(acceptor)), asio::detached);
+  for (int i = 0; i < threads; ++i) {
+    std::thread([] { context.run(); }).detach();  // Ends with the process.
+  }
+  return port;
+}
+
+// A context that only one thread runs takes no locks, if told so.
+int serve_apart(int threads) {
+  int port = 0;
+  for (int i = 0; i < threads; ++i) {
+    const int listener = listen_on_loopback(port, 0);
+    port = port_of(listener);
+    std::thread([listener] {
+      asio::io_context context(ASIO_CONCURRENCY_HINT_UNSAFE);
+      asio::co_spawn(context, serve(tcp::acceptor(context, tcp::v4(), listener)), asio::detached);
+      context.run();
+    }).detach();  // Ends with the process.
+  }
+  return port;
+}
+
 }  // namespace
 }  // namespace skua::bench
 
 int main(int argc, char** argv) {
   using namespace skua::bench;
-  const EchoOptions options = parse_echo_command("asio_echo", {}, argc, argv);
-  asio::io_context context(options.workers);
-  tcp::acceptor acceptor(context, tcp::v4(), listen_on_loopback(0, 0));
-  announce_port(acceptor.local_endpoint().port());
-  asio::co_spawn(context, serve(std::move(acceptor)), asio::detached);
-  std::vector<std::thread> threads;  // Not joined: they end with the process.
-  for (int i = 0; i < options.workers; ++i) {
-    threads.emplace_back([&context] { context.run(); });
-  }
+  const EchoOptions options = parse_echo_command("asio_echo", {.is_asio = true}, argc, argv);
+  announce_port(options.per_thread ? serve_apart(options.workers)
+                                   : serve_together(options.workers));
   wait_for_end_of_stdin();
   _exit(0);
 }
