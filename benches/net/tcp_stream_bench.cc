@@ -3,9 +3,9 @@
 // Measures: an echo server on one and two workers, on each backend that is there and with each socket engine, and at 50
 // connections with each scheduling policy, alone and beside a task that computes for 100 ms at a time; asked by one
 // plain thread over 127.0.0.1, 128 bytes at a time, each connection waiting for its answer before it asks again; an
-// answer that is not what was sent ends the benchmark as an error. Per request: the time by the clock, the server's CPU time
-// (all threads of the process but the asking one), and quantiles of the time to the answer. The asking thread's CPU
-// time, for the same number of calls of plain C, is the measure of the machine.
+// answer that is not what was sent ends the benchmark as an error. Per request: the time by the clock, the server's CPU
+// time (all threads of the process but the asking one, a hog's included), and quantiles of the time to the answer. The
+// asking thread's CPU time, for the same number of calls of plain C, is the measure of the machine.
 // Does not measure: many clients, large messages, a network. The asking thread shares the machine with the server, and
 // at 50 connections it is the one that is saturated: compare CPU times, in turn, on one machine.
 #include <algorithm>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // asio_rows: the rows on standalone Asio, with its C++20 coroutines on a thread_pool, whose executor is in their type:
-// any_io_executor, which it is by default, took 1.4 times as long, or more. co_spawn gives no handle that another coroutine
-// could await from any thread. So two or ten children are a parallel_group; more send their results into a
+// any_io_executor, which it is by default, took 1.4 times as long, or more. co_spawn gives no handle that another
+// coroutine could await from any thread. So two or ten children are a parallel_group; more send their results into a
 // concurrent_channel with room for all of them, from which the parent takes as many as it has children. A oneshot is a
 // channel with room for one. And co_spawn runs a coroutine on the spot until it waits for the first time: to be tasks
 // of their own, for any thread, they begin with being queued.

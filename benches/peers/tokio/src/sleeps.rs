@@ -34,8 +34,8 @@ async fn sleep_once(sleepers: &'static Sleepers, task: u64) {
 }
 
 pub fn timers(runtime: &Runtime, _workers: usize, tasks: u64) -> Outcome {
-    // Leaked: tasks borrow only what lives for ever, and an Arc would count its owners at each spawn and each end, which
-    // the tasks of the other programs do not.
+    // Leaked: tasks borrow only what lives for ever, and an Arc would count its owners at each spawn and each end. The
+    // other programs' tasks have a pointer.
     let sleepers: &'static Sleepers = Box::leak(Box::new(Sleepers {
         late_ns: (0..tasks).map(|_| AtomicI64::new(0)).collect(),
         left: AtomicU64::new(tasks),

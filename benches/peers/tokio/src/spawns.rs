@@ -43,8 +43,8 @@ pub fn spawn_external(runtime: &Runtime, _workers: usize, tasks: u64) -> Outcome
         left: AtomicU64,
         end: tokio::sync::Semaphore,
     }
-    // Leaked: tasks borrow only what lives for ever, and an Arc would count its owners at each spawn and each end, which
-    // the tasks of the other programs do not.
+    // Leaked: tasks borrow only what lives for ever, and an Arc would count its owners at each spawn and each end. The
+    // other programs' tasks have a pointer.
     let countdown: &'static Countdown = Box::leak(Box::new(Countdown {
         left: AtomicU64::new(tasks),
         end: tokio::sync::Semaphore::new(0),
