@@ -8,6 +8,7 @@
 #include <thread>
 #include <unistd.h>
 #include <utility>
+#include <vector>
 
 #include <asio.hpp>
 
@@ -40,29 +41,29 @@ asio::awaitable<void> serve(tcp::acceptor acceptor) {
   }
 }
 
-// All threads run one context: any of them serves any connection.
-int serve_together(int threads) {
-  static asio::io_context context(threads);
+// All threads run one context: any of them serves any connection. Returns the port.
+int serve_together(int count, std::vector<std::thread>& threads) {
+  static asio::io_context context(count);
   tcp::acceptor acceptor(context, tcp::v4(), listen_on_loopback(0, 0));
   const int port = acceptor.local_endpoint().port();
   asio::co_spawn(context, serve(std::move(acceptor)), asio::detached);
-  for (int i = 0; i < threads; ++i) {
-    std::thread([] { context.run(); }).detach();  // Ends with the process.
+  for (int i = 0; i < count; ++i) {
+    threads.emplace_back([] { context.run(); });
   }
   return port;
 }
 
-// A context that only one thread runs takes no locks, if told so.
-int serve_apart(int threads) {
+// Each thread runs a context of its own, which takes no locks if told so. Returns the port.
+int serve_apart(int count, std::vector<std::thread>& threads) {
   int port = 0;
-  for (int i = 0; i < threads; ++i) {
+  for (int i = 0; i < count; ++i) {
     const int listener = listen_on_loopback(port, 0);
     port = port_of(listener);
-    std::thread([listener] {
+    threads.emplace_back([listener] {
       asio::io_context context(ASIO_CONCURRENCY_HINT_UNSAFE);
       asio::co_spawn(context, serve(tcp::acceptor(context, tcp::v4(), listener)), asio::detached);
       context.run();
-    }).detach();  // Ends with the process.
+    });
   }
   return port;
 }
@@ -73,8 +74,9 @@ int serve_apart(int threads) {
 int main(int argc, char** argv) {
   using namespace skua::bench;
   const EchoOptions options = parse_echo_command("asio_echo", {.is_asio = true}, argc, argv);
-  announce_port(options.per_thread ? serve_apart(options.workers)
-                                   : serve_together(options.workers));
+  std::vector<std::thread> threads;  // Not joined: they end with the process.
+  const auto serve = options.per_thread ? serve_apart : serve_together;
+  announce_port(serve(options.workers, threads));
   wait_for_end_of_stdin();
   _exit(0);
 }
