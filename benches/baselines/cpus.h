@@ -3,9 +3,8 @@
 // What --workers means to a program whose threads are as many as its tasks.
 #pragma once
 
+#include <cerrno>
 #include <cstddef>
-#include <cstdio>
-#include <cstdlib>
 #include <sched.h>
 
 #include "benches/harness/program.h"
@@ -19,18 +18,15 @@ class ConfinedThreads {
     cpu_set_t allowed;
     cpu_set_t chosen;
     CPU_ZERO(&chosen);
-    if (::sched_getaffinity(0, sizeof allowed, &allowed) != 0) die();
+    if (::sched_getaffinity(0, sizeof allowed, &allowed) != 0) not_possible(kWhat, errno);
     for (std::size_t cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&chosen) < options.workers; ++cpu) {
       if (CPU_ISSET(cpu, &allowed)) CPU_SET(cpu, &chosen);
     }
-    if (::sched_setaffinity(0, sizeof chosen, &chosen) != 0) die();
+    if (::sched_setaffinity(0, sizeof chosen, &chosen) != 0) not_possible(kWhat, errno);
   }
 
  private:
-  [[noreturn]] static void die() {
-    std::perror("the CPUs of this process");
-    std::exit(kExitWrongAnswer);
-  }
+  static constexpr const char* kWhat = "the CPUs of this process";
 };
 
 }  // namespace skua::bench

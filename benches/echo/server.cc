@@ -26,6 +26,7 @@ std::string usage_of(std::string_view name, EchoFeatures features) {
   usage.append(name).append(" [--workers N]");
   if (features.hogs) usage.append(" [--hog]");
   if (features.is_skua) usage.append(" [--eager] [--engine readiness|completion]");
+  if (features.is_asio) usage.append(" [--per-thread]");
   return usage.append("\n");
 }
 
@@ -50,6 +51,7 @@ std::string usage_of(std::string_view name, EchoFeatures features) {
         "  --eager      DriverHandover::kEager instead of kWatch\n"
         "  --engine E   how sockets are used; what SKUA_SOCKETS says unless said otherwise\n");
   }
+  if (features.is_asio) text.append("  --per-thread  an io_context for each thread\n");
   std::fputs(text.c_str(), stdout);
   std::exit(0);
 }
@@ -66,6 +68,8 @@ EchoOptions parse_echo_command(std::string_view name, EchoFeatures features, int
       options.hog = true;
     } else if (argument == "--eager" && features.is_skua) {
       options.eager = true;
+    } else if (argument == "--per-thread" && features.is_asio) {
+      options.per_thread = true;
     } else if (argument == "--engine" && features.is_skua && i + 1 < argc) {
       const std::string_view value = argv[++i];
       if (value != "readiness" && value != "completion") {

@@ -3,7 +3,7 @@
 // What the echo servers have in common: a command line, how they say where they listen, and when they end. Knows
 // nothing of Skua.
 //
-//   SERVER [--workers N] [--hog] [--eager] [--engine readiness|completion]
+//   SERVER [--workers N] [--hog] [--eager] [--engine readiness|completion] [--per-thread]
 //   listening on PORT
 //
 // A server serves until its stdin ends, so that none survives whoever has started it.
@@ -21,8 +21,9 @@ inline constexpr int kEchoBacklog = 4096;
 
 struct EchoOptions {
   int workers = 2;
-  bool hog = false;    // One task computes for 100 ms at a time.
-  bool eager = false;  // DriverHandover::kEager.
+  bool hog = false;         // One task computes for 100 ms at a time.
+  bool eager = false;       // DriverHandover::kEager.
+  bool per_thread = false;  // An io_context for each thread.
   // SocketEngine.
   enum class Engine : std::uint8_t { kAny, kReadiness, kCompletion } engine = Engine::kAny;
 };
@@ -31,6 +32,7 @@ struct EchoOptions {
 struct EchoFeatures {
   bool hogs = false;
   bool is_skua = false;
+  bool is_asio = false;
 };
 
 // Ends the process if the command line says --help, or is wrong.

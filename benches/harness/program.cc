@@ -3,6 +3,8 @@
 
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <initializer_list>
 #include <system_error>
 #include <utility>
@@ -77,7 +79,9 @@ std::string help_of(const ProgramInfo& program) {
        "\n"
        "Runs the row once smaller, to warm up, then once for the figures; checks the answer; "
        "prints one\n"
-       "line of JSON. Exit status: 0 done, 1 a wrong answer, 2 a mistake in the command line.\n"});
+       "line of JSON. Exit status: 0 done, 1 a wrong answer, 2 a mistake in the command line, 3 "
+       "not "
+       "possible\nhere.\n"});
 }
 
 std::string list_of(std::span<const RowInfo> rows) {
@@ -131,6 +135,11 @@ void append_json(std::string& json, std::string_view name, double value, const c
 }
 
 }  // namespace
+
+void not_possible(const char* what, int error) {
+  std::fprintf(stderr, "not possible here: %s: %s\n", what, std::strerror(error));
+  std::exit(kExitNotPossible);
+}
 
 std::vector<Figure> latency_figures(const std::vector<std::int64_t>& sorted_ns) {
   return {{"p10_us", quantile_us(sorted_ns, 0.1)},    {"p50_us", quantile_us(sorted_ns, 0.5)},

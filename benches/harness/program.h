@@ -9,7 +9,8 @@
 // on it once at the size of its warm-up, and then for the figures. Nothing here knows Skua, so that the programs of
 // its peers use it too.
 //
-// Exit status: 0 done, 1 a wrong answer, 2 a mistake in the command line.
+// Exit status: 0 done, 1 a wrong answer, 2 a mistake in the command line, 3 not possible here: the system refuses what
+// the row needs (no io_uring, no room on the disk).
 #pragma once
 
 #include <algorithm>
@@ -27,6 +28,10 @@ namespace skua::bench {
 
 inline constexpr int kExitWrongAnswer = 1;
 inline constexpr int kExitUsage = 2;
+inline constexpr int kExitNotPossible = 3;
+
+// Tells what has failed and why, by `error`, which is one of errno, and ends the process with kExitNotPossible.
+[[noreturn]] void not_possible(const char* what, int error);
 
 // A figure of a row beside those that every row has.
 struct Figure {

@@ -2,7 +2,7 @@
 #include "benches/harness/random_file.h"
 
 #include <algorithm>
-#include <cstdio>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <unistd.h>
 #include <utility>
 #include <vector>
@@ -17,17 +18,29 @@
 namespace skua::bench {
 namespace {
 
-[[noreturn]] void die(const char* what) {
-  std::perror(what);
-  std::exit(1);
+// Of /proc, through which a file that has lost its name can be opened again.
+std::string path_of(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+
+void write_all(int fd, const std::byte* from, std::size_t size) {
+  while (size > 0) {
+    const ssize_t written = ::write(fd, from, size);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) not_possible("writing the file to be read, in TMPDIR", errno);
+    from += written;  // Less than all: what stands in the way of the rest is told by the next one.
+    size -= static_cast<std::size_t>(written);
+  }
 }
 
 }  // namespace
 
 RandomFile::RandomFile(std::int64_t pages, Caching caching) : pages_(pages) {
-  std::string path = (std::filesystem::temp_directory_path() / "skua_bench_XXXXXX").string();
+  std::error_code error;
+  std::string path = (std::filesystem::temp_directory_path(error) / "skua_bench_XXXXXX").string();
+  if (error) not_possible("the folder TMPDIR", error.value());
   fd_ = ::mkostemp(path.data(), O_CLOEXEC);
-  if (fd_ < 0) die("mkostemp");
+  if (fd_ < 0) not_possible("a file in TMPDIR", errno);
+  // At once: however the process ends, nothing is left behind.
+  ::unlink(path.c_str());
   constexpr std::int64_t kPagesAtOnce = 256;
   std::vector<std::byte> buffer(kPagesAtOnce * kPageBytes);
   for (std::int64_t page = 0; page < pages; page += kPagesAtOnce) {
@@ -37,16 +50,15 @@ RandomFile::RandomFile(std::int64_t pages, Caching caching) : pages_(pages) {
       std::memcpy(buffer.data() + i * static_cast<std::int64_t>(kPageBytes), &number,
                   sizeof(number));
     }
-    const auto size = static_cast<std::size_t>(count) * kPageBytes;
-    if (::write(fd_, buffer.data(), size) != static_cast<ssize_t>(size)) die("write");
+    write_all(fd_, buffer.data(), static_cast<std::size_t>(count) * kPageBytes);
   }
-  if (::fsync(fd_) != 0) die("fsync");
+  if (::fsync(fd_) != 0) not_possible("fsync of the file to be read, in TMPDIR", errno);
   if (caching == Caching::kDirect) {
+    const int direct = ::open(path_of(fd_).c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT);
+    if (direct < 0) not_possible("a file with O_DIRECT in TMPDIR", errno);
     ::close(fd_);
-    fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT);
+    fd_ = direct;
   }
-  ::unlink(path.c_str());
-  if (fd_ < 0) die("open with O_DIRECT");
 }
 
 RandomFile::~RandomFile() { ::close(fd_); }

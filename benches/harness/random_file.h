@@ -19,7 +19,8 @@ enum class Caching : std::uint8_t { kBuffered, kDirect };
 // on the disk; buffered, it is in the page cache, too.
 class RandomFile {
  public:
-  // Ends the process with a message if the file system refuses.
+  // Ends the process with kExitNotPossible and a message if the file system refuses. Leaves no file behind, even if the
+  // process is killed meanwhile.
   RandomFile(std::int64_t pages, Caching caching);
   RandomFile(const RandomFile&) = delete;
   RandomFile& operator=(const RandomFile&) = delete;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Measures: an echo server on one and two workers, on each backend and with each socket engine, asked by one plain
-// thread over 127.0.0.1, 128 bytes at a time, each connection waiting for its answer before it asks again; an answer
-// that is not what was sent ends the benchmark as an error. Per request: the time by the clock, the server's CPU time
-// (all threads of the process but the asking one), and quantiles of the time to the answer. The asking thread's CPU
-// time, for the same number of calls of plain C, is the measure of the machine.
+// Measures: an echo server on one and two workers, on each backend that is there and with each socket engine, and at 50
+// connections with each scheduling policy, alone and beside a task that computes for 100 ms at a time; asked by one
+// plain thread over 127.0.0.1, 128 bytes at a time, each connection waiting for its answer before it asks again; an
+// answer that is not what was sent ends the benchmark as an error. Per request: the time by the clock, the server's CPU
+// time (all threads of the process but the asking one, a hog's included), and quantiles of the time to the answer. The
+// asking thread's CPU time, for the same number of calls of plain C, is the measure of the machine.
 // Does not measure: many clients, large messages, a network. The asking thread shares the machine with the server, and
 // at 50 connections it is the one that is saturated: compare CPU times, in turn, on one machine.
 #include <algorithm>
@@ -17,6 +18,7 @@
 #include <ctime>
 #include <memory>
 #include <span>
+#include <string>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -29,6 +31,7 @@
 #include "skua/net/tcp_stream.h"
 #include "skua/runtime.h"
 #include "skua/spawn.h"
+#include "skua/time.h"
 
 namespace skua {
 namespace {
@@ -53,6 +56,16 @@ Task<> serve(TcpListener listener) {
     absl::StatusOr<TcpStream> stream = co_await listener.accept();
     if (!stream.ok()) co_return;
     spawn(echo(*std::move(stream)));
+  }
+}
+
+// Keeps a worker for 100 ms at a time.
+Task<> hog() {
+  for (;;) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
+    while (std::chrono::steady_clock::now() < end) {
+    }
+    co_await sleep_for(std::chrono::milliseconds(20));
   }
 }
 
@@ -145,15 +158,35 @@ constexpr std::array kIos = {
     Io{IoBackend::kEpoll, SocketEngine::kReadiness, "epoll"},
 };
 
+// Not kCurrentThread: its worker would be the thread that asks.
+struct Policy {
+  Flavor flavor;
+  SchedulerPolicy scheduler;
+  const char* label;
+};
+constexpr std::array kPolicies = {
+    Policy{Flavor::kMultiThread, SchedulerPolicy::kWorkStealing, "work_stealing"},
+    Policy{Flavor::kMultiThread, SchedulerPolicy::kWorkStealingNoSlot, "no_slot"},
+    Policy{Flavor::kMultiThread, SchedulerPolicy::kGlobalQueue, "global_queue"},
+    Policy{Flavor::kThreadPerCore, SchedulerPolicy::kWorkStealing, "thread_per_core"},
+};
+
+// What an argument of the benchmark says: an index of the tables above, or 0 and 1 for no and yes.
+enum Argument : std::uint8_t { kConnections, kWorkers, kIo, kEager, kPolicy, kHog };
+
 void BM_Echo(benchmark::State& state) {
-  const auto connections = static_cast<std::size_t>(state.range(0));
-  const Io& io = kIos[static_cast<std::size_t>(state.range(2))];
-  absl::StatusOr<std::unique_ptr<Runtime>> made = Runtime::create(
-      {.worker_threads = static_cast<int>(state.range(1)),
-       .io_backend = io.backend,
-       .socket_engine = io.engine,
-       .driver_handover = state.range(3) == 0 ? DriverHandover::kWatch : DriverHandover::kEager});
-  state.SetLabel(io.label);
+  const auto connections = static_cast<std::size_t>(state.range(kConnections));
+  const Io& io = kIos[static_cast<std::size_t>(state.range(kIo))];
+  const Policy& policy = kPolicies[static_cast<std::size_t>(state.range(kPolicy))];
+  absl::StatusOr<std::unique_ptr<Runtime>> made =
+      Runtime::create({.flavor = policy.flavor,
+                       .scheduler = policy.scheduler,
+                       .worker_threads = static_cast<int>(state.range(kWorkers)),
+                       .io_backend = io.backend,
+                       .socket_engine = io.engine,
+                       .driver_handover = state.range(kEager) == 0 ? DriverHandover::kWatch
+                                                                   : DriverHandover::kEager});
+  state.SetLabel(std::string(io.label) + ", " + policy.label);
   if (!made.ok()) {
     state.SkipWithError(made.status().ToString().c_str());
     return;
@@ -166,6 +199,7 @@ void BM_Echo(benchmark::State& state) {
   }
   const SocketAddress address = *listener->local_address();
   runtime.spawn(serve(*std::move(listener)));
+  if (state.range(kHog) != 0) runtime.spawn(hog());
   Clients clients(address, connections);
   clients.begin();
   clients.take(5000);  // Warm.
@@ -198,11 +232,34 @@ void BM_Echo(benchmark::State& state) {
   state.counters["p99.9_us"] = quantile(0.999);
 }
 
-BENCHMARK(BM_Echo)
-    ->ArgNames({"connections", "workers", "io", "eager"})
-    ->ArgsProduct({{1, 50, 500}, {1, 2}, {0, 1, 2}, {0, 1}})
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
+// Where io_uring is refused, there is nothing to measure on it.
+bool has_uring() {
+  return Runtime::create({.flavor = Flavor::kCurrentThread, .io_backend = IoBackend::kUring}).ok();
+}
+
+void add_all() {
+  benchmark::internal::Benchmark* const echo = benchmark::RegisterBenchmark("BM_Echo", BM_Echo);
+  echo->ArgNames({"connections", "workers", "io", "eager", "policy", "hog"})
+      ->UseRealTime()
+      ->Unit(benchmark::kMillisecond);
+  const bool uring = has_uring();
+  for (std::size_t i = 0; i < kIos.size(); ++i) {
+    if (kIos[i].backend == IoBackend::kUring && !uring) continue;
+    const auto io = static_cast<std::int64_t>(i);
+    echo->ArgsProduct({{1, 50, 500}, {1, 2}, {io}, {0, 1}, {0}, {0}});
+  }
+  const std::int64_t io = uring ? 0 : std::int64_t{kIos.size()} - 1;
+  echo->ArgsProduct({{50}, {2}, {io}, {0}, {1, 2, 3}, {0}});
+  echo->ArgsProduct({{50}, {2}, {io}, {0}, {0, 1, 2, 3}, {1}});
+}
 
 }  // namespace
 }  // namespace skua
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  skua::add_all();
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+}

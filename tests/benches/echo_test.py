@@ -91,6 +91,8 @@ class EchoTest(unittest.TestCase):
             with self.subTest(server=name):
                 self.figures([FOLDER / name], CLOSED)
                 self.figures([FOLDER / name, "--workers", 1], OPEN)
+                if name == "asio_echo":
+                    self.figures([FOLDER / name, "--per-thread"], CLOSED)
 
     def test_an_idle_connection_takes_less_than_two_kib_and_the_frame_of_its_task(self):
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -4,6 +4,7 @@
 #include "benches/harness/program.h"
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -164,6 +165,11 @@ TEST_F(ProgramTest, AMistakeInTheCommandLineIsNamed) {
     EXPECT_THAT(err_, HasSubstr("usage: fake_rows"));
     EXPECT_EQ(out_, "") << message;
   }
+}
+
+TEST(NotPossibleTest, ItIsNoWrongAnswerAndSaysWhy) {
+  EXPECT_EXIT(not_possible("a file", ENOSPC), testing::ExitedWithCode(kExitNotPossible),
+              "not possible here: a file: No space left on device");
 }
 
 TEST(LatencyFiguresTest, TheyAreThoseOfTheDistribution) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The echo server on standalone Asio, with its C++20 coroutines: one io_context for all threads.
+// The echo server on standalone Asio, with its C++20 coroutines: one io_context for all threads, or, with --per-thread,
+// a listener and an io_context for each of them, as the servers in C have.
 #include <array>
 #include <cstddef>
 #include <cstdlib>
@@ -40,20 +41,42 @@ asio::awaitable<void> serve(tcp::acceptor acceptor) {
   }
 }
 
+// All threads run one context: any of them serves any connection. Returns the port.
+int serve_together(int count, std::vector<std::thread>& threads) {
+  static asio::io_context context(count);
+  tcp::acceptor acceptor(context, tcp::v4(), listen_on_loopback(0, 0));
+  const int port = acceptor.local_endpoint().port();
+  asio::co_spawn(context, serve(std::move(acceptor)), asio::detached);
+  for (int i = 0; i < count; ++i) {
+    threads.emplace_back([] { context.run(); });
+  }
+  return port;
+}
+
+// Each thread runs a context of its own, which takes no locks if told so. Returns the port.
+int serve_apart(int count, std::vector<std::thread>& threads) {
+  int port = 0;
+  for (int i = 0; i < count; ++i) {
+    const int listener = listen_on_loopback(port, 0);
+    port = port_of(listener);
+    threads.emplace_back([listener] {
+      asio::io_context context(ASIO_CONCURRENCY_HINT_UNSAFE);
+      asio::co_spawn(context, serve(tcp::acceptor(context, tcp::v4(), listener)), asio::detached);
+      context.run();
+    });
+  }
+  return port;
+}
+
 }  // namespace
 }  // namespace skua::bench
 
 int main(int argc, char** argv) {
   using namespace skua::bench;
-  const EchoOptions options = parse_echo_command("asio_echo", {}, argc, argv);
-  asio::io_context context(options.workers);
-  tcp::acceptor acceptor(context, tcp::v4(), listen_on_loopback(0, 0));
-  announce_port(acceptor.local_endpoint().port());
-  asio::co_spawn(context, serve(std::move(acceptor)), asio::detached);
+  const EchoOptions options = parse_echo_command("asio_echo", {.is_asio = true}, argc, argv);
   std::vector<std::thread> threads;  // Not joined: they end with the process.
-  for (int i = 0; i < options.workers; ++i) {
-    threads.emplace_back([&context] { context.run(); });
-  }
+  const auto serve = options.per_thread ? serve_apart : serve_together;
+  announce_port(serve(options.workers, threads));
   wait_for_end_of_stdin();
   _exit(0);
 }

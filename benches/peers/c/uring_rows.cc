@@ -5,8 +5,6 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <new>
 
@@ -19,12 +17,6 @@
 namespace skua::bench {
 namespace {
 
-[[noreturn]] void die(const char* what, int error) {
-  errno = error;
-  std::perror(what);
-  std::exit(1);
-}
-
 // Has one thread, whatever the command line says.
 class UringEngine {
  public:
@@ -34,7 +26,7 @@ class UringEngine {
     int result = io_uring_queue_init(kEntries, &ring_,
                                      IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
     if (result != 0) result = io_uring_queue_init(kEntries, &ring_, 0);
-    if (result != 0) die("io_uring_queue_init", -result);
+    if (result != 0) not_possible("io_uring_queue_init", -result);
   }
   UringEngine(const UringEngine&) = delete;
   UringEngine& operator=(const UringEngine&) = delete;
@@ -67,14 +59,15 @@ std::uint64_t read_all_pages(io_uring& ring, const RandomFile& file, std::int64_
   }
   for (std::int64_t done = 0; done < reads;) {
     const int result = io_uring_submit_and_wait(&ring, 1);
-    if (result < 0 && result != -EINTR) die("io_uring_submit_and_wait", -result);
+    if (result < 0 && result != -EINTR) not_possible("io_uring_submit_and_wait", -result);
     unsigned head = 0;
     unsigned count = 0;
     io_uring_cqe* cqe = nullptr;
     io_uring_for_each_cqe(&ring, head, cqe) {
       ++count;
       auto* const page = static_cast<Page*>(io_uring_cqe_get_data(cqe));
-      if (cqe->res != static_cast<int>(kPageBytes)) die("read", cqe->res < 0 ? -cqe->res : EIO);
+      if (cqe->res != static_cast<int>(kPageBytes))
+        not_possible("read", cqe->res < 0 ? -cqe->res : EIO);
       sum += RandomFile::number_in(page);
       if (started < reads) start_read(ring, file, *page, started++);
     }

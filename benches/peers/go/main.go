@@ -424,17 +424,6 @@ func pingPong(rounds int64) outcome {
 	return outcome{ops: rounds * pairs, right: sum == rounds*(pairs*(pairs+1)/2), used: used}
 }
 
-// Computes for 20 us. Returns how long it took.
-func computeSlice() time.Duration {
-	const slice = 20 * time.Microsecond
-	start := time.Now()
-	for {
-		if elapsed := time.Since(start); elapsed >= slice {
-			return elapsed
-		}
-	}
-}
-
 func quantileUs(sorted []time.Duration, quantile float64) float64 {
 	nearest := int(quantile*float64(len(sorted)-1) + 0.5)
 	return float64(sorted[nearest]) / float64(time.Microsecond)
@@ -450,54 +439,6 @@ func latencyFigures(sorted []time.Duration) []figure {
 		{"p999_us", quantileUs(sorted, 0.999)},
 		{"p9999_us", quantileUs(sorted, 0.9999)},
 		{"max_us", quantileUs(sorted, 1)},
-	}
-}
-
-// Go has no priorities: all goroutines are alike, and the pings show what that means. Nor is there a thread outside to
-// send them. A ping is a goroutine that sleeps until it is due, and its delay counts from then.
-func priority(pings int64) outcome {
-	const lowTasksPerWorker = 100
-	const pingInterval = time.Millisecond
-	workers := runtime.GOMAXPROCS(0)
-	delays := make([]time.Duration, 0, pings)
-	var computed int64
-	used := measure(func() {
-		var stop int32
-		var started, ended sync.WaitGroup
-		started.Add(lowTasksPerWorker * workers)
-		ended.Add(lowTasksPerWorker * workers)
-		for i := 0; i < lowTasksPerWorker*workers; i++ {
-			go func() {
-				sum := computeSlice()
-				started.Done()
-				for atomic.LoadInt32(&stop) == 0 {
-					runtime.Gosched()
-					sum += computeSlice()
-				}
-				atomic.AddInt64(&computed, int64(sum))
-				ended.Done()
-			}()
-		}
-		started.Wait()
-		due := time.Now()
-		for i := int64(0); i < pings; i++ {
-			// A ping that comes after the next one was due does not make that one late.
-			if due = due.Add(pingInterval); time.Until(due) < 0 {
-				due = time.Now().Add(pingInterval)
-			}
-			time.Sleep(time.Until(due))
-			delays = append(delays, time.Since(due))
-		}
-		atomic.StoreInt32(&stop, 1)
-		ended.Wait()
-	})
-	sort.Slice(delays, func(i, j int) bool { return delays[i] < delays[j] })
-	lowShare := float64(computed) / (float64(used.wall) * float64(workers))
-	return outcome{
-		ops:     pings,
-		right:   int64(len(delays)) == pings && computed > 0,
-		used:    used,
-		figures: append(latencyFigures(delays), figure{"low_share", lowShare}),
 	}
 }
 

@@ -6,8 +6,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <uv.h>
 #include <vector>
 
@@ -20,8 +18,7 @@ namespace {
 
 void check(int result, const char* what) {
   if (result >= 0) return;
-  std::fprintf(stderr, "%s: %s\n", what, uv_strerror(result));
-  std::exit(kExitWrongAnswer);
+  not_possible(what, -result);  // Here libuv's errors are those of errno, below zero.
 }
 
 class UvEngine {
