@@ -175,6 +175,10 @@ def uring_rows(workspace: Workspace) -> Program:
     return _c_program(workspace, "uring_rows")
 
 
+def pread_rows(workspace: Workspace) -> Program:
+    return _c_program(workspace, "pread_rows")
+
+
 def threads(workspace: Workspace) -> Program:
     return _c_program(workspace, "threads_rows")
 

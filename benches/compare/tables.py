@@ -214,6 +214,7 @@ PEERS = (
         is_single=True,
         needs_uring=True,
     ),
+    Competitor("pread", "Threads with pread", builds.pread_rows, packages=()),
     # What one would try first. Not with --quick, unless asked for.
     Competitor("threads", "A thread for each task", builds.threads, packages=()),
     Competitor("mutex-pool", "Threads, one queue, one mutex", builds.mutex_pool, packages=()),
@@ -234,7 +235,7 @@ PEERS = (
         preload=_TCMALLOC,
     ),
 )
-DEFAULT_PEERS = ("tbb", "tokio", "go", "asio", "uv", "uring")
+DEFAULT_PEERS = ("tbb", "tokio", "go", "asio", "uv", "uring", "pread")
 BASELINES = ("threads", "mutex-pool", "std-async")
 
 # --- Echo servers -------------------------------------------------------------------------------
@@ -282,6 +283,14 @@ ECHO_PEERS = (
         "uring", "C with io_uring", builds.uring_echo, packages=(), serves=True, needs_uring=True
     ),
     Competitor("asio", "Asio", builds.asio_echo, packages=("libasio-dev",), serves=True),
+    Competitor(
+        "asio-per-thread",
+        "Asio, a context for each thread",
+        builds.asio_echo,
+        packages=("libasio-dev",),
+        serves=True,
+        arguments=("--per-thread",),
+    ),
     Competitor("uv", "libuv", builds.uv_echo, packages=("libuv1-dev",), serves=True),
 )
 DEFAULT_ECHO_PEERS = (
