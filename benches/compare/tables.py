@@ -90,7 +90,7 @@ def _open_echo(connections: int) -> Row:
         unit="us (p99.9)",
         further=("cpu_us", "p50_us", "p99_us", "max_us", "load_late_p99_us"),
         group="echo",
-        # 200 of the requests of a run are above its p99.9.
+        # 100 of the requests of a run are above its p99.9.
         load=EchoLoad(connections, rate=20_000, seconds=5, quick_seconds=0.5),
     )
 
