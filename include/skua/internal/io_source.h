@@ -119,7 +119,7 @@ class [[nodiscard("co_await it")]] TurnAwaiter final : public BudgetAwaiter {
 };
 
 // Owns a descriptor, which must be non-blocking. Moves while nothing waits on it. Sockets may also be used by
-// operations of the ring (io_driver/socket_op.h), and then never wait for readiness.
+// operations of the ring (io_driver/socket_op.h), and then wait for readiness only where the kernel does not wait.
 //
 // It is registered with the driver of the task that waits first, once, for both directions, edge-triggered, and stays
 // so until it is closed. A source that never has to wait is never registered, and may be made outside a runtime.
