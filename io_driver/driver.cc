@@ -185,6 +185,7 @@ void Driver::submit(IoOp* op) noexcept {
   op->completions_due_ = 1;
   op->phase_.store(IoOp::Phase::kInFlight, std::memory_order_release);  // [OP-SUBMIT]
   in_flight_.fetch_add(1, std::memory_order_relaxed);
+  if (!waits_for_peer(*op)) real_time_.fetch_add(1, std::memory_order_relaxed);
   push(op->request_, reinterpret_cast<std::uint64_t>(op) | kOpTag, Caller::kWorker);
   if (backend_->pending() >= kFlushAt) flush();
 }
@@ -236,11 +237,31 @@ void Driver::reset_connection(const IoOp& op) noexcept {
   ::connect(op.request_.fd, &nobody, sizeof(nobody));
 }
 
+// Whether `op` may last as long as another one likes: it is a socket's, and nobody has asked for its end.
+bool Driver::waits_for_peer(const IoOp& op) noexcept {
+  switch (op.request_.opcode) {
+    case IORING_OP_RECV:
+    case IORING_OP_RECVMSG:
+    case IORING_OP_SEND:
+    case IORING_OP_SENDMSG:
+    case IORING_OP_SEND_ZC:
+    case IORING_OP_ACCEPT:
+    case IORING_OP_CONNECT:
+      return true;
+    default:
+      return false;
+  }
+}
+
 // The last completion of `op` is in. Returns the number of tasks woken.
 std::size_t Driver::finish(IoOp* op, IoOp::Phase before) noexcept {
-  // See is_at_rest(). The wait that was announced does not come about.
+  // The wait that was announced does not come about: nobody need interrupt it.
   if (sleeping_until_.load(std::memory_order_relaxed) != kAwake) cancel_wait();
   in_flight_.fetch_sub(1, std::memory_order_release);
+  // Since the cancel was queued, a socket's counts, too.
+  if (before != IoOp::Phase::kInFlight || !waits_for_peer(*op)) {
+    real_time_.fetch_sub(1, std::memory_order_release);
+  }
   TaskHeader* const task = op->task;
   const bool cancelled = before != IoOp::Phase::kInFlight &&
                          op->aborted_.load(std::memory_order_relaxed) && ended_by_cancel(*op);
@@ -372,6 +393,8 @@ void Driver::cancel(IoOp* op) noexcept {
                                           std::memory_order_acq_rel, std::memory_order_relaxed)) {
     return;  // Done: its task is being woken.
   }
+  // *op stays until it has been met in the list.
+  if (waits_for_peer(*op)) real_time_.fetch_add(1, std::memory_order_relaxed);
   op->next_cancel_ = cancels_.load(std::memory_order_relaxed);
   while (!cancels_.compare_exchange_weak(op->next_cancel_, op, std::memory_order_release,
                                          std::memory_order_relaxed)) {

@@ -122,13 +122,6 @@ class Driver {
   // As wake(), if the holder's sleep would last beyond `deadline_ns`. Any thread.
   void wake_before(std::int64_t deadline_ns) noexcept;
 
-  // Whether nobody is waking tasks here: the holder sleeps, or there is none. Who has read in_flight() before, and
-  // found none, finds the tasks of the last ones awake, or this false. Any thread.
-  bool is_at_rest() const noexcept {
-    return !held_.load(std::memory_order_acquire) ||
-           sleeping_until_.load(std::memory_order_acquire) != kAwake;
-  }
-
   // For metrics. Any thread.
   const BackendChoice& choice() const noexcept { return choice_; }
   std::uint64_t enters() const noexcept { return backend_->enters() + poller_->waits(); }
@@ -137,6 +130,11 @@ class Driver {
   }
   std::uint64_t events() const noexcept { return events_.load(std::memory_order_relaxed); }
   std::int64_t in_flight() const noexcept { return in_flight_.load(std::memory_order_acquire); }
+  // Those that will be done in their own time, whatever the tasks do: all but sockets' that wait for a peer. Any
+  // thread.
+  std::int64_t takes_real_time() const noexcept {
+    return real_time_.load(std::memory_order_acquire);
+  }
 
  private:
   // Requests that are queued before they are handed over without waiting for an occasion: the kernel works on them
@@ -161,6 +159,7 @@ class Driver {
   void push_cancel(IoOp* op) noexcept;
   std::size_t submit_again() noexcept;
   static bool ended_by_cancel(const IoOp& op) noexcept;
+  static bool waits_for_peer(const IoOp& op) noexcept;
   static void reset_connection(const IoOp& op) noexcept;
   bool may_go_again(const IoOp& op, std::int32_t result) const noexcept;
 
@@ -182,6 +181,7 @@ class Driver {
   alignas(kCacheLine) std::atomic<std::int64_t> sleeping_until_{kAwake};
   alignas(kCacheLine) std::atomic<IoOp*> cancels_{nullptr};
   alignas(kCacheLine) std::atomic<std::int64_t> in_flight_{0};
+  std::atomic<std::int64_t> real_time_{0};  // Those of takes_real_time().
   std::atomic<std::uint64_t> completions_{0};
   std::atomic<std::uint64_t> events_{0};
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io_driver/pool_backend.h"
 
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <exception>
@@ -8,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #include <utility>
@@ -47,17 +49,20 @@ std::int32_t open_as_ring_does(const IoRequest& request) noexcept {
   return result_of(fd);
 }
 
-// A read or a write. The offset means nothing to a stream, as to io_uring.
-std::int32_t transfer(const IoRequest& request, int extra_flags) noexcept {
+bool reads(const IoRequest& request) noexcept {
+  return request.opcode == IORING_OP_READ || request.opcode == IORING_OP_READV;
+}
+
+// A read or a write of `fd`. The offset means nothing to a stream, as to io_uring.
+std::int32_t transfer(const IoRequest& request, int fd, int extra_flags) noexcept {
   const bool vectored = request.opcode == IORING_OP_READV || request.opcode == IORING_OP_WRITEV;
-  const bool reads = request.opcode == IORING_OP_READV || request.opcode == IORING_OP_READ;
   const iovec whole{pointer_to<void>(request.addr), request.len};
   const iovec* const buffers = vectored ? pointer_to<const iovec>(request.addr) : &whole;
   const int count = vectored ? static_cast<int>(request.len) : 1;
   const int flags = static_cast<int>(request.flags) | extra_flags;
   const auto call = [&](off_t offset) noexcept {
-    return reads ? ::preadv2(request.fd, buffers, count, offset, flags)
-                 : ::pwritev2(request.fd, buffers, count, offset, flags);
+    return reads(request) ? ::preadv2(fd, buffers, count, offset, flags)
+                          : ::pwritev2(fd, buffers, count, offset, flags);
   };
   ssize_t moved = call(static_cast<off_t>(request.offset));
   if (moved < 0 && errno == ESPIPE) moved = call(-1);
@@ -74,7 +79,7 @@ std::int32_t call_once(const IoRequest& request) noexcept {
     case IORING_OP_READV:
     case IORING_OP_WRITE:
     case IORING_OP_WRITEV:
-      return transfer(request, 0);
+      return transfer(request, request.fd, 0);
     case IORING_OP_FSYNC:
       return result_of((request.flags & IORING_FSYNC_DATASYNC) != 0 ? ::fdatasync(request.fd)
                                                                     : ::fsync(request.fd));
@@ -112,26 +117,53 @@ std::int32_t call_once(const IoRequest& request) noexcept {
   }
 }
 
-// Without waiting, for a descriptor that epoll has called ready. -EAGAIN: somebody else was faster. -EOPNOTSUPP: this
-// kind of file can only be waited for in the call.
-std::int32_t call_without_waiting(const IoRequest& request) noexcept {
-  return transfer(request, RWF_NOWAIT);
+// Whether another description of the file behind `fd` is the same file in all that matters here. It is for pipes and
+// terminals. Other devices make something new of each open: /dev/ptmx another terminal, for one.
+bool may_be_opened_again(int fd) noexcept {
+  struct stat status{};
+  if (::fstat(fd, &status) != 0) return false;
+  constexpr unsigned kPtmxMajor = 5;
+  constexpr unsigned kPtmxMinor = 2;
+  return S_ISFIFO(status.st_mode) ||
+         (S_ISCHR(status.st_mode) && status.st_rdev != makedev(kPtmxMajor, kPtmxMinor) &&
+          ::isatty(fd) != 0);
+}
+
+// A description of its own for the file behind `request`, which does not wait, unlike the one that the program has: to
+// set O_NONBLOCK there would be seen by all that share it. -errno: there is none to be had.
+int open_without_waiting(const IoRequest& request) noexcept {
+  if (!may_be_opened_again(request.fd)) return -EOPNOTSUPP;
+  const int status = ::fcntl(request.fd, F_GETFL);
+  if (status < 0) return -errno;
+  std::array<char, 32> path{};
+  std::snprintf(path.data(), path.size(), "/proc/self/fd/%d", request.fd);
+  // O_DIRECT of a pipe: packets.
+  const int flags = (reads(request) ? O_RDONLY : O_WRONLY) | (status & O_DIRECT) | O_NONBLOCK |
+                    O_CLOEXEC | O_NOCTTY;
+  return result_of(::open(path.data(), flags));
 }
 
 // IoOp::backend_word_ of an operation in the poller; without the flag it is a PoolCall*, or 0.
 constexpr std::uint64_t kPollingFlag = 1;
-constexpr std::uint64_t kCopiedFlag = 2;  // The descriptor is a copy, to be closed.
-constexpr unsigned kFdShift = 2;
+constexpr std::uint64_t kCopiedFlag = 2;  // The descriptor is the operation's, to be closed.
+constexpr std::uint64_t kOwnFlag = 4;     // So is what it refers to, which does not wait.
+constexpr unsigned kFdShift = 3;
 
-std::uint64_t polling_word(int fd, std::uint64_t copied) noexcept {
-  return static_cast<std::uint64_t>(fd) << kFdShift | copied | kPollingFlag;
+std::uint64_t polling_word(int fd, std::uint64_t flags) noexcept {
+  return static_cast<std::uint64_t>(fd) << kFdShift | flags | kPollingFlag;
 }
 
 int polled_fd(std::uint64_t word) noexcept { return static_cast<int>(word >> kFdShift); }
 
+// For a descriptor that epoll has called ready. -EAGAIN: somebody else was faster. -EOPNOTSUPP: this kind of file waits
+// in the call, unless its description says otherwise.
+std::int32_t call_without_waiting(const IoRequest& request, std::uint64_t word) noexcept {
+  return (word & kOwnFlag) != 0 ? transfer(request, polled_fd(word), 0)
+                                : transfer(request, request.fd, RWF_NOWAIT);
+}
+
 std::uint32_t events_of(const IoRequest& request) noexcept {
-  const bool reads = request.opcode == IORING_OP_READ || request.opcode == IORING_OP_READV;
-  return reads ? EPOLLIN : EPOLLOUT;
+  return reads(request) ? EPOLLIN : EPOLLOUT;
 }
 
 }  // namespace
@@ -283,18 +315,38 @@ void PoolBackend::stop_polling(IoOp* op) noexcept {
 
 void PoolBackend::poll_fired(IoOp* op) noexcept {
   const std::uint64_t word = op->backend_word_.load(std::memory_order_acquire);  // [OP-POLLED]
-  std::int32_t result = call_without_waiting(op->request_);
+  std::int32_t result = call_without_waiting(op->request_, word);
+  if (result == -EOPNOTSUPP && (word & kOwnFlag) == 0) {
+    go_on_without_waiting(op);
+    return;
+  }
   if (result == -EAGAIN || result == -EINTR) {
     const std::uint64_t data = reinterpret_cast<std::uint64_t>(op) | kOpEventTag;
     result = poller_.add_again(polled_fd(word), events_of(op->request_), data);
     if (result == 0) return;
   }
   stop_polling(op);
-  if (result == -EOPNOTSUPP) {
-    call_on_pool(op->request_, op);
+  ready_.push_back({.user_data = reinterpret_cast<std::uint64_t>(op) | kOpTag, .result = result});
+}
+
+// `op` is ready, but its call would wait if somebody else were faster, or for the rest of a long write. So it goes on
+// with a description that does not, from the next event, which comes at once if it is still ready.
+void PoolBackend::go_on_without_waiting(IoOp* op) noexcept {
+  stop_polling(op);
+  const std::uint64_t data = reinterpret_cast<std::uint64_t>(op) | kOpEventTag;
+  const int own = open_without_waiting(op->request_);
+  if (own >= 0) {
+    op->backend_word_.store(polling_word(own, kCopiedFlag | kOwnFlag), std::memory_order_relaxed);
+    if (poller_.add_once(own, events_of(op->request_), data) == 0) return;
+    op->backend_word_.store(0, std::memory_order_relaxed);
+    ::close(own);
+  } else if (own == -ENXIO && !reads(op->request_)) {
+    // A FIFO whose readers are gone; a write says so by this.
+    ready_.push_back({.user_data = reinterpret_cast<std::uint64_t>(op) | kOpTag, .result = -EPIPE});
     return;
   }
-  ready_.push_back({.user_data = reinterpret_cast<std::uint64_t>(op) | kOpTag, .result = result});
+  // No /proc, no permission, or no such file: then a thread has to wait.
+  call_on_pool(op->request_, op);
 }
 
 // --- Both ---------------------------------------------------------------------------------------

@@ -6,8 +6,11 @@
 //     '----what can be polled-------------> the poller, once ---> tried by the holder --> ready_ --> pop()
 //
 // A read of a pipe or a terminal may take for ever, and a thread that is in it cannot be called back. So what epoll
-// takes waits there, as io_uring polls such files itself, and can be cancelled; what epoll refuses (EPERM: regular
-// files, directories) goes to the pool. A job that has not begun can be cancelled; one that has is waited for.
+// takes waits there, as io_uring polls such files itself, and can be cancelled. Nor may the call wait when it is ready,
+// for others may be faster: RWF_NOWAIT keeps it from that, or, with FIFOs and terminals, which do not know it, a
+// description of the operation's own that has O_NONBLOCK. What epoll refuses (EPERM: regular files, directories) goes
+// to the pool, and so does another device that is ready and knows neither. A job that has not begun can be cancelled;
+// one that has is waited for.
 //
 //   [OP-POLLED]  start_polling()'s store of backend_word_ (release) -> poll_fired()'s load (acquire): the operation,
 //                whose address the kernel carries.
@@ -49,6 +52,7 @@ class PoolBackend final : public Backend {
   void start(const IoRequest& request, std::uint64_t user_data) noexcept;
   bool start_polling(const IoRequest& request, IoOp* op) noexcept;
   void stop_polling(IoOp* op) noexcept;
+  void go_on_without_waiting(IoOp* op) noexcept;
   void call_on_pool(const IoRequest& request, IoOp* op) noexcept;
   void cancel(IoOp* op) noexcept;
   void call_done(PoolCall* call) noexcept;

@@ -159,9 +159,10 @@ bool TaskHeader::commit_suspend_slow() noexcept {
   for (;;) {
     if ((state & kNotified) != 0) {
       const std::uint32_t next = state & ~(kNotified | kKill);
-      if ((state & kKill) != 0) {
-        // An operation never reports a cancellation that nobody asked for.
-        SKUA_CHECK((state & kAbort) != 0, state);
+      // An operation never reports a cancellation that nobody asked for.
+      SKUA_CHECK((state & kKill) == 0 || (state & kAbort) != 0, state);
+      const bool aborted = (state & kAbort) != 0 || root->abort_requested();
+      if ((state & kKill) != 0 || (awaits_hint && aborted)) {
         // Woken as cancelled: the frames go, but on the run loop's stack, not under their own feet.
         if (state_.compare_exchange_weak(state, kAbort | kKill, std::memory_order_acq_rel,
                                          std::memory_order_acquire)) {
@@ -429,7 +430,7 @@ void TaskHeader::run_draining() noexcept {
 
 void TaskHeader::run_aborted() noexcept {
   const std::uint32_t state = state_.fetch_or(kAbort, std::memory_order_acq_rel);  // [ABORT]
-  if ((state & kKill) != 0 || waiting_on == nullptr) {
+  if ((state & kKill) != 0 || waiting_on == nullptr || awaits_hint) {
     kill();
   } else {
     // What it waited for was there already: the result wins, and the next suspension ends the task.

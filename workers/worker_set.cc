@@ -389,6 +389,7 @@ std::int64_t WorkerSet::earliest_timer() const noexcept {
 }
 
 std::int64_t WorkerSet::earliest_deadline() const noexcept {
+  if (clock_asked_.load(std::memory_order_seq_cst) && clock_.is_paused()) return 0;
   return std::min(sleep_limit_ns_, clock_.steady_deadline_ns(earliest_timer()));
 }
 
@@ -402,26 +403,49 @@ bool WorkerSet::fire_timers(std::int64_t steady_ns) noexcept {
   return fired > 0;
 }
 
-// Each worker comes here after its announcement, so the last one to fall asleep finds that all are. Whoever moves the
-// clock is awake again before it lets go of the lock: a second one finds it so.
+// Each worker comes here after its announcement, so the last one to fall asleep finds that all are. It holds the driver
+// while it decides, and has looked for what the kernel has: an event may be there that nobody has fetched.
+//
+// Who finds the driver held by another sleeper leaves the decision to that one: [CLOCK-ASKED] it sets clock_asked_, and
+// wake() passes a full barrier and reads the announcement of the holder's wait; the holder announces, passes a full
+// barrier, and reads earliest_deadline(), which is "now" then. So it does not sleep, or is woken, and comes here.
 WorkerSet::ClockMove WorkerSet::move_clock(LocalQueues& queues) noexcept {
-  MutexLock lock(&clock_mu_);
-  // First and last: who is awake may add a timer or begin an operation before it comes here itself; and what is not
-  // under way any more has woken its task, which is in the hands of the driver's holder, or of a worker that is awake.
+  // It decides now, or whoever is awake when it comes here. Sequentially consistent: before the look at who is awake.
+  clock_asked_.store(false, std::memory_order_seq_cst);
+  const ClockMove before = clock_may_move();
+  if (before != ClockMove::kMoved) return before;
+  if (!driver_->try_hold()) {
+    clock_asked_.store(true, std::memory_order_seq_cst);
+    driver_->wake();
+    return ClockMove::kNone;
+  }
+  const std::size_t woken = driver_->poll();
+  // Once more: who was awake meanwhile has begun an operation, perhaps, or written to a socket.
+  const ClockMove after = woken > 0 ? ClockMove::kMoved : clock_may_move();
+  if (after == ClockMove::kMoved) {
+    // Before the driver is free: who finds it so, finds this worker awake, too.
+    scheduler_.wake_up(queues);
+    if (woken == 0) {
+      clock_.step(earliest_timer());
+      fire_timers(now_ns());
+    }
+  }
+  driver_->release();
+  return after;
+}
+
+// kMoved: it may. First and last it looks who is awake: such a worker may add a timer or begin an operation before it
+// comes to move_clock() itself; and what is not under way any more has woken its task.
+WorkerSet::ClockMove WorkerSet::clock_may_move() noexcept {
   if (scheduler_.idle().awake() > 0) return ClockMove::kNone;
   const RuntimeClock::Goal goal = clock_.goal(earliest_timer());
   if (goal == RuntimeClock::Goal::kNone) return ClockMove::kNone;
   if (goal == RuntimeClock::Goal::kDeadline && takes_real_time()) return ClockMove::kLater;
-  if (!driver_->is_at_rest()) return ClockMove::kLater;
-  if (scheduler_.idle().awake() > 0) return ClockMove::kNone;
-  scheduler_.wake_up(queues);
-  clock_.step(earliest_timer());
-  fire_timers(now_ns());
-  return ClockMove::kMoved;
+  return scheduler_.idle().awake() > 0 ? ClockMove::kNone : ClockMove::kMoved;
 }
 
 bool WorkerSet::takes_real_time() noexcept {
-  if (driver_->in_flight() > 0 || options_.busy_elsewhere()) return true;
+  if (driver_->takes_real_time() > 0 || options_.busy_elsewhere()) return true;
   for (auto& worker : workers_) {
     if (worker->lending_.is_lent()) return true;
   }

@@ -122,8 +122,10 @@ class WorkerSet final : public Executor {
   // `steady_ns`: what the steady clock has just read.
   bool fire_timers(std::int64_t steady_ns) noexcept;
   // A worker has announced its sleep while the clock is paused.
+  // kMoved: the worker is awake again, for timers were fired or an event was found.
   enum class [[nodiscard]] ClockMove : std::uint8_t { kNone, kLater, kMoved };
-  SKUA_COLD ClockMove move_clock(LocalQueues& queues) noexcept SKUA_EXCLUDES(clock_mu_);
+  SKUA_COLD ClockMove move_clock(LocalQueues& queues) noexcept;
+  ClockMove clock_may_move() noexcept;
   bool takes_real_time() noexcept;
   void thread_main(Worker& worker) noexcept;
   int bind_to_cpu(pthread_t thread, std::size_t index) const noexcept;
@@ -141,7 +143,6 @@ class WorkerSet final : public Executor {
   const WorkerSetOptions options_;
   const std::unique_ptr<Driver> driver_;
   RuntimeClock clock_;
-  Mutex clock_mu_;  // Held by who moves a paused clock.
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::thread> threads_;  // After start().
   bool lends_ = false;                // Tasks that block may lend their worker to a stand-in.
@@ -160,6 +161,8 @@ class WorkerSet final : public Executor {
   // Threads that are no workers and are inside schedule() or schedule_spawned(): what they have queued may be the
   // last task, so the set is not destroyed under their feet. See leave().
   alignas(kCacheLine) std::atomic<std::uint32_t> visitors_{0};
+  // The holder of the driver is to come to move_clock() instead of sleeping. Any worker.
+  std::atomic<bool> clock_asked_{false};
   // Tasks left while draining.
   alignas(kCacheLine) std::atomic<std::int64_t> remaining_{0};
   Mutex drain_mu_;

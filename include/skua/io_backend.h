@@ -8,7 +8,7 @@ namespace skua {
 // Through what a runtime does its I/O. Everything works on either; see io_driver/README.md for the differences.
 enum class IoBackend : std::uint8_t {
   kAuto,   // io_uring if the kernel lets it be used, else epoll.
-  kUring,  // io_uring: files by completions, sockets by readiness.
+  kUring,  // io_uring: files by completions, but for cached reads; sockets as SocketEngine says.
   kEpoll,  // epoll for sockets, the blocking pool for files.
 };
 

@@ -19,7 +19,9 @@
 //
 //   by itself      When all tasks wait, it jumps to the next deadline: a test of sleeps alone needs no advance(). Not
 //                  while a blocking job, a block_in_place() or an operation on a file is under way, for these take
-//                  real time; a socket that nobody writes to does not hold it up. Unless pause() was told otherwise.
+//                  real time. A socket that nobody writes to does not hold it up; what has come for one is read before
+//                  time goes on (with SocketEngine::kCompletion and several workers not always: the kernel may not be
+//                  done with it). Unless pause() was told otherwise.
 //   by advance()   Deadline by deadline, each when all that came of the one before has come to rest; and it returns
 //                  then. It waits for tasks alone.
 #pragma once

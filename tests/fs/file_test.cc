@@ -7,27 +7,35 @@
 #include <cerrno>
 #include <chrono>
 #include <climits>
+#include <csignal>
 #include <cstddef>
+#include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <termios.h>
 #include <unistd.h>
 #include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "base/unique_fd.h"
 #include "skua/fs/file_cursor.h"
+#include "skua/io_backend.h"
 #include "skua/join.h"
 #include "skua/runtime.h"
 #include "skua/spawn.h"
 #include "skua/status.h"
+#include "skua/timeout.h"
 #include "tests/support/runtime_fixture.h"
 #include "tests/support/temp_directory.h"
 
@@ -452,6 +460,118 @@ TEST_P(FileTest, AnAbortEndsAVectoredReadOfAFifo) {
     co_return result.cancelled();
   };
   EXPECT_TRUE(runtime().block_on(main(read(path))));
+}
+
+// --- What waits in the call, on either backend ----------------------------------------------------
+
+// Descriptors that block, as a program may have them, of files that know no RWF_NOWAIT.
+class WaitingFileTest : public FileTest {
+ protected:
+  int open_fifo(const std::string& path, int flags) {
+    const int fd = ::open(path.c_str(), flags | O_NONBLOCK | O_CLOEXEC);
+    EXPECT_EQ(::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) & ~O_NONBLOCK), 0);
+    return fd;
+  }
+  std::string make_fifo() {
+    std::string path = directory_ / "fifo";
+    EXPECT_EQ(::mkfifo(path.c_str(), 0600), 0);
+    return path;
+  }
+};
+
+class WaitingFileOnEpollTest : public WaitingFileTest {
+ protected:
+  RuntimeOptions adjust(RuntimeOptions options) override {
+    options.io_backend = IoBackend::kEpoll;
+    return options;
+  }
+};
+SKUA_TEST_ALL_RUNTIMES(WaitingFileTest);
+SKUA_TEST_ALL_RUNTIMES(WaitingFileOnEpollTest);
+
+// More than the FIFO holds, and nobody takes it.
+Task<> write_until_the_timeout(File* file, int peer) {
+  const std::vector<std::byte> data(1 << 20);
+  const auto write = [](File* to, const std::vector<std::byte>* from) -> Task<absl::Status> {
+    co_return co_await to->write_all_at(0, *from);
+  };
+  const absl::Status result = co_await timeout(std::chrono::milliseconds(50), write(file, &data));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(result));
+  int filled = 0;
+  EXPECT_EQ(::ioctl(peer, FIONREAD, &filled), 0);
+  EXPECT_GT(filled, 0);
+}
+
+TEST_P(WaitingFileTest, ATimeoutEndsALongWriteOfAFifo) {
+  const std::string path = make_fifo();
+  const internal::UniqueFd reader(open_fifo(path, O_RDONLY));
+  File file(open_fifo(path, O_WRONLY));
+  runtime().block_on(write_until_the_timeout(&file, reader.get()));
+}
+
+TEST_P(WaitingFileOnEpollTest, ATimeoutEndsALongWriteOfAFifo) {
+  const std::string path = make_fifo();
+  const internal::UniqueFd reader(open_fifo(path, O_RDONLY));
+  File file(open_fifo(path, O_WRONLY));
+  runtime().block_on(write_until_the_timeout(&file, reader.get()));
+}
+
+Task<absl::StatusOr<std::size_t>> read_one(File* file) {
+  std::array<std::byte, 1> byte{};
+  co_return co_await file->read_at(0, byte);
+}
+
+// Both are woken by the byte, and one of them gets it.
+Task<> race_for_a_byte(File* file, int writer) {
+  for (int round = 0; round < 20; ++round) {
+    std::array readers = {spawn(read_one(file)), spawn(read_one(file))};
+    for (int i = 0; i < 20; ++i) co_await yield_now();
+    EXPECT_EQ(::write(writer, "x", 1), 1);
+    while (!readers[0].is_finished() && !readers[1].is_finished()) co_await yield_now();
+    for (auto& reader : readers) reader.abort();
+    int got = 0;
+    for (auto& reader : readers) {
+      const JoinResult<absl::StatusOr<std::size_t>> result = co_await std::move(reader).result();
+      if (!result.cancelled()) ++got;
+    }
+    EXPECT_EQ(got, 1);
+  }
+}
+
+TEST_P(WaitingFileOnEpollTest, OfTwoReadersOfAFifoOneGetsTheByteAndTheOtherCanBeAborted) {
+  const std::string path = make_fifo();
+  const internal::UniqueFd writer(open_fifo(path, O_RDWR));
+  File file(open_fifo(path, O_RDONLY));
+  runtime().block_on(race_for_a_byte(&file, writer.get()));
+}
+
+TEST_P(WaitingFileOnEpollTest, OfTwoReadersOfATerminalOneGetsTheByteAndTheOtherCanBeAborted) {
+  const internal::UniqueFd master(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+  ASSERT_GE(master.get(), 0);
+  ASSERT_EQ(::grantpt(master.get()), 0);
+  ASSERT_EQ(::unlockpt(master.get()), 0);
+  std::array<char, 64> name{};
+  ASSERT_EQ(::ptsname_r(master.get(), name.data(), name.size()), 0);
+  File file(::open(name.data(), O_RDWR | O_NOCTTY | O_CLOEXEC));
+  termios raw{};
+  ASSERT_EQ(::tcgetattr(file.fd(), &raw), 0);
+  ::cfmakeraw(&raw);
+  ASSERT_EQ(::tcsetattr(file.fd(), TCSANOW, &raw), 0);
+  runtime().block_on(race_for_a_byte(&file, master.get()));
+}
+
+// The last reader may go between the event and the call.
+TEST_P(WaitingFileOnEpollTest, AWriteOfAFifoWithoutReadersIsAnError) {
+  const std::string path = make_fifo();
+  std::optional<internal::UniqueFd> reader(open_fifo(path, O_RDONLY));
+  File file(open_fifo(path, O_WRONLY));
+  const auto write = [](File* to) -> Task<absl::Status> {
+    co_return co_await to->write_all_at(0, bytes("x"));
+  };
+  reader.reset();
+  const auto ignored = std::signal(SIGPIPE, SIG_IGN);
+  EXPECT_EQ(errno_of(runtime().block_on(write(&file))), EPIPE);
+  std::signal(SIGPIPE, ignored);
 }
 
 }  // namespace

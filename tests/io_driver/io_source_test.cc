@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <fcntl.h>
 #include <memory>
@@ -20,9 +21,14 @@
 
 #include <gtest/gtest.h>
 
+#include "base/unique_fd.h"
 #include "io_driver/driver.h"
 #include "io_driver/poller.h"
+#include "skua/net/socket_address.h"
+#include "skua/net/tcp_listener.h"
+#include "skua/net/unix_stream.h"
 #include "skua/runtime.h"
+#include "skua/socket_engine.h"
 #include "skua/spawn.h"
 #include "skua/task.h"
 #include "skua/time.h"
@@ -462,6 +468,56 @@ TEST_F(IoRegistrationTest, AfterTheEndNothingMakesItReady) {
   EXPECT_EQ(registration_->on_event(EPOLLIN | EPOLLOUT, 5, batch_), 0u);
   EXPECT_EQ(read_word(), IoRegistration::kClosed);
   EXPECT_TRUE(Readiness(read_word()).ready());  // The call says what is the matter.
+}
+
+// --- An abort between the event and the call --------------------------------------------------------
+
+Task<bool> read_one(UnixStream* stream) {
+  std::array<std::byte, 1> byte{};
+  co_return (co_await stream->read(byte)).value_or(0) == 1;
+}
+Task<bool> accept_one(TcpListener* listener) { co_return (co_await listener->accept()).ok(); }
+
+// Aborts `task` when the event has woken it, and before it has run: this task looks at the driver by itself.
+Task<> abort_when_woken(Task<bool> task, int fd, const SocketAddress* connect_to) {
+  JoinHandle<bool> waiting = spawn(std::move(task));
+  for (int i = 0; i < 5; ++i) co_await yield_now();
+  if (connect_to != nullptr) {
+    EXPECT_EQ(::connect(fd, static_cast<const sockaddr*>(connect_to->system_address()),
+                        static_cast<socklen_t>(connect_to->system_size())),
+              0);
+  } else {
+    EXPECT_EQ(::send(fd, "x", 1, 0), 1);
+  }
+  internal::Driver& driver = *internal::current_driver();
+  EXPECT_TRUE(driver.try_hold());
+  EXPECT_EQ(driver.poll(), 1u);
+  driver.release();
+  waiting.abort();
+  const JoinResult<bool> result = co_await std::move(waiting).result();
+  EXPECT_TRUE(result.cancelled());
+}
+
+// A when_any or a select would drop what a loser has taken. One thread: with several, the task may be at its call when
+// the abort comes. By readiness: a completion has taken it.
+TEST(ReadinessTest, WhoIsAbortedBetweenTheEventAndTheCallTakesNothing) {
+  const auto main = []() -> Task<> {
+    auto pair = UnixStream::pair();
+    absl::StatusOr<TcpListener> listener = TcpListener::bind(SocketAddress::loopback_v4(0));
+    const SocketAddress address = *listener->local_address();
+    for (int round = 0; round < 10; ++round) {
+      co_await abort_when_woken(read_one(&pair->second), pair->first.fd(), nullptr);
+      EXPECT_TRUE(co_await read_one(&pair->second));
+      const internal::UniqueFd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      co_await abort_when_woken(accept_one(&*listener), client.get(), &address);
+      EXPECT_TRUE(co_await accept_one(&*listener));
+    }
+  };
+  for (const Flavor flavor : {Flavor::kCurrentThread, Flavor::kMultiThread}) {
+    Runtime runtime(
+        {.flavor = flavor, .worker_threads = 1, .socket_engine = SocketEngine::kReadiness});
+    runtime.block_on(main());
+  }
 }
 
 // --- Misuse -----------------------------------------------------------------------------------------

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "skua/test_clock.h"
 
+#include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <latch>
 #include <mutex>
 #include <optional>
 #include <random>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -16,11 +19,16 @@
 #include "skua/blocking.h"
 #include "skua/fs/file.h"
 #include "skua/join_handle.h"
+#include "skua/net/socket_address.h"
+#include "skua/net/tcp_listener.h"
+#include "skua/net/unix_stream.h"
+#include "skua/socket_engine.h"
 #include "skua/spawn.h"
 #include "skua/sync/channel.h"
 #include "skua/sync/event.h"
 #include "skua/task.h"
 #include "skua/time.h"
+#include "skua/timeout.h"
 #include "tests/support/runtime_fixture.h"
 
 namespace skua {
@@ -251,6 +259,58 @@ TEST_P(TestClockTest, AnOperationOnAFileIsNotOvertakenByTime) {
     EXPECT_EQ(since(start), 1h);
   };
   runtime().block_on(play());
+}
+
+// On either engine: what waits for a peer takes no time of its own.
+TEST(TestClockSocketTest, AWaitingSocketDoesNotHoldTheJumpUp) {
+  const auto play = []() -> Task<> {
+    absl::StatusOr<TcpListener> listener = TcpListener::bind(SocketAddress::loopback_v4(0));
+    auto accepting = spawn(listener->accept());
+    test_clock::pause();
+    const TimePoint start = now();
+    co_await sleep_for(24h);
+    EXPECT_EQ(since(start), 24h);
+    accepting.abort();
+    const auto accepted = co_await std::move(accepting).result();
+    EXPECT_TRUE(accepted.cancelled());
+    co_await sleep_for(24h);
+    EXPECT_EQ(since(start), 48h);
+  };
+  for (const SocketEngine engine : {SocketEngine::kReadiness, SocketEngine::kCompletion}) {
+    for (const int workers : {1, 2, 4}) {
+      Runtime runtime({.worker_threads = workers, .socket_engine = engine});
+      runtime.block_on(play());
+    }
+  }
+}
+
+// Goal: time does not overtake what a socket has. Method: its reader waits under a timeout, and is written to by a
+// worker that falls asleep at once, perhaps before the one that sleeps in the kernel has come out. The blocking job
+// holds the clock up until all are asleep.
+TEST(TestClockSocketTest, AnEventThatNobodyHasFetchedYetIsNotOvertakenByTime) {
+  const auto read_late = [](UnixStream* stream) -> Task<bool> {
+    const auto read = [](UnixStream* from) -> Task<bool> {
+      std::array<std::byte, 1> byte{};
+      co_return (co_await from->read(byte)).value_or(0) == 1;
+    };
+    co_return (co_await timeout(1s, read(stream))).value_or(false);
+  };
+  const auto play = [](auto reads) -> Task<> {
+    auto pair = UnixStream::pair();
+    test_clock::pause();
+    for (int i = 0; i < 150; ++i) {
+      JoinHandle<bool> reader = spawn(reads(&pair->first));
+      co_await spawn_blocking([] { std::this_thread::sleep_for(std::chrono::microseconds(300)); });
+      const std::array<std::byte, 1> one{};
+      EXPECT_TRUE((co_await pair->second.write_all(one)).ok());
+      EXPECT_TRUE(co_await std::move(reader)) << i;
+    }
+    test_clock::resume();
+  };
+  for (const int workers : {1, 2, 3, 4}) {
+    Runtime runtime({.worker_threads = workers, .socket_engine = SocketEngine::kReadiness});
+    runtime.block_on(play(read_late));
+  }
 }
 
 TEST_P(TestClockTest, SeveralMayAdvanceAndAnAbortedOneLeavesTheClockWhereItIs) {

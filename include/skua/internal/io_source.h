@@ -62,6 +62,7 @@ class [[nodiscard("co_await it; nothing waits otherwise")]] ReadinessAwaiter fin
   bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
     TaskHeader* const waiting = awaiting.promise().task;
     waiting->prepare_suspend(awaiting, this);
+    waiting->awaits_hint = true;  // Until await_resume().
     if (!publish()) {
       waiting->undo_prepare();
       return false;
@@ -90,23 +91,20 @@ class [[nodiscard("co_await it; nothing waits otherwise")]] ReadinessAwaiter fin
 };
 
 // Awaited by an operation that need not wait, before it does anything: takes a unit of the run's budget, and lets
-// others run if there is none left. A task that was aborted ends there; with a result in its hands it would lose that.
-class [[nodiscard("co_await it")]] BudgetAwaiter : public Waiter {
+// others run if there is none left. A task that was aborted, before or then, ends there; with a result in its hands it
+// would lose that.
+class [[nodiscard("co_await it")]] BudgetAwaiter {
  public:
-  BudgetAwaiter() noexcept : Waiter(&never_cancelled) {}
+  BudgetAwaiter() noexcept {}
   BudgetAwaiter(const BudgetAwaiter&) = delete;
   BudgetAwaiter& operator=(const BudgetAwaiter&) = delete;
 
   bool await_ready() const noexcept { return false; }
   template <std::derived_from<PromiseBase> Promise>
   bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
-    return awaiting.promise().task->spend_budget(awaiting, this);
+    return awaiting.promise().task->spend_budget(awaiting, nullptr);
   }
   void await_resume() const noexcept {}
-
- private:
-  // A task that has yielded is in a queue, never suspended.
-  static CancelOutcome never_cancelled(Waiter*) noexcept { return CancelOutcome::kPending; }
 };
 
 // Returned by IoSource::turn().
@@ -121,7 +119,7 @@ class [[nodiscard("co_await it")]] TurnAwaiter final : public BudgetAwaiter {
 };
 
 // Owns a descriptor, which must be non-blocking. Moves while nothing waits on it. Sockets may also be used by
-// operations of the ring (io_driver/socket_op.h), and then never wait for readiness.
+// operations of the ring (io_driver/socket_op.h), and then wait for readiness only where the kernel does not wait.
 //
 // It is registered with the driver of the task that waits first, once, for both directions, edge-triggered, and stays
 // so until it is closed. A source that never has to wait is never registered, and may be made outside a runtime.
@@ -153,7 +151,8 @@ class IoSource {
   // one.
   //
   // Requires: awaited on a runtime.
-  // Cancellation: safe; nothing is lost.
+  // Cancellation: safe; nothing is lost. An abort ends the task here also when the event has woken it already: it makes
+  // no call whose result would be dropped.
   // Lifetime: the source outlives the await, and does not move.
   ReadinessAwaiter wait(Direction direction, Readiness seen) noexcept {
     return ReadinessAwaiter(this, direction, seen);
@@ -201,6 +200,7 @@ class IoSource {
 inline int TurnAwaiter::await_resume() const noexcept { return source_->fd() < 0 ? ECANCELED : 0; }
 
 inline int ReadinessAwaiter::await_resume() const noexcept {
+  task->awaits_hint = false;
   // An event has woken the task, and then the source was closed.
   if (error_ == 0 && source_->fd() < 0) return ECANCELED;
   return error_;
