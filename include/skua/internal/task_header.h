@@ -248,8 +248,8 @@ class TaskHeader {
 
   // Instead of suspending, for an operation that was ready at once: takes a unit of the run's budget. True: there was
   // none left, and the task now stands in a queue, to go on with its result later; touch nothing. `waiter` is the
-  // operation's, or anything but nullptr if it has none: its result is not lost by an abort. nullptr: there is no result
-  // yet, and an abort that comes meanwhile ends the task.
+  // operation's, or anything but nullptr if it has none: its result is not lost by an abort. nullptr: there is no
+  // result yet, and an abort that comes meanwhile ends the task.
   [[nodiscard]] bool spend_budget(std::coroutine_handle<> handle, Waiter* waiter) noexcept {
     if (SKUA_LIKELY(--worker->budget > 0)) return false;
     return yield_with_result(handle, waiter);
@@ -305,8 +305,8 @@ class TaskHeader {
   const TaskKind kind;
   bool enrolled = false;       // Known to the registry, or, a forked child, to its root.
   bool unconstrained = false;  // Has no budget.
-  // What it waits for only says that a call is worth a try: who is aborted loses nothing if it ends there, though it has
-  // been woken, while the call would take what is then lost with it.
+  // What it waits for only says that a call is worth a try: who is aborted loses nothing if it ends there, though it
+  // has been woken, while the call would take what is then lost with it.
   bool awaits_hint = false;
 
  private:
