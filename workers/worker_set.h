@@ -143,6 +143,8 @@ class WorkerSet final : public Executor {
   const WorkerSetOptions options_;
   const std::unique_ptr<Driver> driver_;
   RuntimeClock clock_;
+  // The holder of the driver is to come to move_clock() instead of sleeping. Any worker.
+  std::atomic<bool> clock_asked_{false};
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::thread> threads_;  // After start().
   bool lends_ = false;                // Tasks that block may lend their worker to a stand-in.
@@ -161,8 +163,6 @@ class WorkerSet final : public Executor {
   // Threads that are no workers and are inside schedule() or schedule_spawned(): what they have queued may be the
   // last task, so the set is not destroyed under their feet. See leave().
   alignas(kCacheLine) std::atomic<std::uint32_t> visitors_{0};
-  // The holder of the driver is to come to move_clock() instead of sleeping. Any worker.
-  std::atomic<bool> clock_asked_{false};
   // Tasks left while draining.
   alignas(kCacheLine) std::atomic<std::int64_t> remaining_{0};
   Mutex drain_mu_;
