@@ -13,6 +13,7 @@
 
 #include "skua/internal/atomic.h"
 #include "skua/internal/config.h"
+#include "tests/support/rounds.h"
 
 namespace skua::internal {
 namespace {
@@ -239,8 +240,9 @@ class Parker {
 // orders it before the look at the sleepers; and workers that take it and sleep by the rules of IdleSet.
 class Workshop {
  public:
-  Workshop(std::size_t publishers, std::size_t workers, std::uint32_t items_each)
+  Workshop(std::size_t publishers, std::size_t workers, int items_each)
       : items_each_(items_each),
+        publishing_(publishers),
         stations_(publishers),
         parkers_(workers),
         idle_(static_cast<int>(workers)) {}
@@ -253,7 +255,8 @@ class Workshop {
   void publish(std::size_t self, Pace pace) {
     Station& station = stations_[self];
     std::minstd_rand random(static_cast<std::uint32_t>(self + 1));
-    for (std::uint32_t i = 1; i <= items_each_; ++i) {
+    for (test::Rounds items(items_each_); items.another();) {
+      const auto i = static_cast<std::uint32_t>(items.made());
       if (pace == Pace::kHandOver) {
         for (int spins = 0; station.taken.load(std::memory_order_acquire) + 1 < i; ++spins) {
           if (spins < 1'000) {
@@ -270,6 +273,8 @@ class Workshop {
       station.published.store(i, std::memory_order_release);
       wake(idle_.take_sleeper());
     }
+    publishing_.fetch_sub(1, std::memory_order_seq_cst);
+    end_if_all_is_done();
   }
 
   void work(std::size_t self) {
@@ -299,6 +304,13 @@ class Workshop {
   }
 
   std::uint64_t taken() const { return taken_.load(std::memory_order_relaxed); }
+  std::uint64_t published() const {
+    std::uint64_t sum = 0;
+    for (const Station& station : stations_) {
+      sum += station.published.load(std::memory_order_acquire);
+    }
+    return sum;
+  }
   std::uint64_t parks() const { return parks_.load(std::memory_order_relaxed); }
   const IdleSet& idle() const { return idle_; }
 
@@ -331,19 +343,26 @@ class Workshop {
                                                  std::memory_order_acquire)) {
           continue;
         }
-        if (taken_.fetch_add(1, std::memory_order_acq_rel) + 1 == stations_.size() * items_each_) {
-          done_.store(true, std::memory_order_release);
-          for (Parker& parker : parkers_) parker.unpark();
-        }
+        taken_.fetch_add(1, std::memory_order_seq_cst);
+        end_if_all_is_done();
         return true;
       }
     }
     return false;
   }
 
+  // After each item, and when a publisher has ended: each writes its count and then reads the other one.
+  void end_if_all_is_done() {
+    if (publishing_.load(std::memory_order_seq_cst) > 0) return;
+    if (taken_.load(std::memory_order_seq_cst) != published()) return;
+    done_.store(true, std::memory_order_release);
+    for (Parker& parker : parkers_) parker.unpark();
+  }
+
   // Constant after construction.
-  const std::uint32_t items_each_;
+  const int items_each_;  // At most.
   // Any thread.
+  std::atomic<std::size_t> publishing_;  // Publishers that have not ended.
   std::vector<Station> stations_;
   std::deque<Parker> parkers_;
   IdleSet idle_;
@@ -355,7 +374,7 @@ class Workshop {
 struct Crowd {
   std::size_t publishers;
   std::size_t workers;
-  std::uint32_t items_each;
+  int items_each;
   Workshop::Pace pace;
 };
 
@@ -376,7 +395,7 @@ TEST_P(IdleSetStressTest, AllWorkIsTakenAndEverybodyEnds) {
   }
   for (std::thread& thread : threads) thread.join();
 
-  EXPECT_EQ(workshop.taken(), crowd.publishers * crowd.items_each);
+  EXPECT_EQ(workshop.taken(), workshop.published());
   EXPECT_GT(workshop.parks(), 0u);
   EXPECT_EQ(workshop.idle().searching(), 0);
   EXPECT_EQ(workshop.idle().awake(), static_cast<int>(crowd.workers));
