@@ -290,19 +290,24 @@ TEST(TestClockSocketTest, AnEventThatNobodyHasFetchedYetIsNotOvertakenByTime) {
   const auto read_late = [](UnixStream* stream) -> Task<bool> {
     const auto read = [](UnixStream* from) -> Task<bool> {
       std::array<std::byte, 1> byte{};
-      co_return (co_await from->read(byte)).value_or(0) == 1;
+      const absl::StatusOr<std::size_t> count = co_await from->read(byte);
+      co_return count.value_or(0) == 1;
     };
-    co_return (co_await timeout(1s, read(stream))).value_or(false);
+    const absl::StatusOr<bool> in_time = co_await timeout(1s, read(stream));
+    co_return in_time.value_or(false);
   };
   const auto play = [](auto reads) -> Task<> {
     auto pair = UnixStream::pair();
     test_clock::pause();
     for (int i = 0; i < 500; ++i) {
       JoinHandle<bool> reader = spawn(reads(&pair->first));
-      co_await spawn_blocking([] {});
+      JoinHandle<void> job = spawn_blocking([] {});
+      co_await std::move(job);
       const std::array<std::byte, 1> one{};
-      EXPECT_TRUE((co_await pair->second.write_all(one)).ok());
-      EXPECT_TRUE(co_await std::move(reader)) << i;
+      const absl::Status written = co_await pair->second.write_all(one);
+      EXPECT_TRUE(written.ok()) << written;
+      const bool read = co_await std::move(reader);
+      EXPECT_TRUE(read) << i;
     }
     test_clock::resume();
   };
