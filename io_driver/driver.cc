@@ -237,7 +237,7 @@ void Driver::reset_connection(const IoOp& op) noexcept {
   ::connect(op.request_.fd, &nobody, sizeof(nobody));
 }
 
-// Whether `op` may last as long as another one likes: it is a socket's, and nobody has asked for its end.
+// Whether `op` is a socket's: until its end is asked for, it lasts as long as another one likes.
 bool Driver::waits_for_peer(const IoOp& op) noexcept {
   switch (op.request_.opcode) {
     case IORING_OP_RECV:

@@ -336,6 +336,7 @@ void PoolBackend::go_on_without_waiting(IoOp* op) noexcept {
   const std::uint64_t data = reinterpret_cast<std::uint64_t>(op) | kOpEventTag;
   const int own = open_without_waiting(op->request_);
   if (own >= 0) {
+    // Relaxed: only a holder adds it and meets its event, and they are ordered [HOLD].
     op->backend_word_.store(polling_word(own, kCopiedFlag | kOwnFlag), std::memory_order_relaxed);
     if (poller_.add_once(own, events_of(op->request_), data) == 0) return;
     op->backend_word_.store(0, std::memory_order_relaxed);

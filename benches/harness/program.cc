@@ -79,9 +79,8 @@ std::string help_of(const ProgramInfo& program) {
        "\n"
        "Runs the row once smaller, to warm up, then once for the figures; checks the answer; "
        "prints one\n"
-       "line of JSON. Exit status: 0 done, 1 a wrong answer, 2 a mistake in the command line, 3 "
-       "not "
-       "possible\nhere.\n"});
+       "line of JSON. Exit status: 0 done, 1 a wrong answer, 2 a mistake in the command line,\n"
+       "3 not possible here.\n"});
 }
 
 std::string list_of(std::span<const RowInfo> rows) {

@@ -9,7 +9,6 @@
 
 #include <gtest/gtest.h>
 
-#include "skua/internal/config.h"
 #include "skua/join.h"
 #include "skua/runtime.h"
 #include "skua/spawn.h"
@@ -141,7 +140,6 @@ Task<> yield_until_over(Grove* grove) {
 // The tree's forks are younger, and on the same deque. So many others yield that the tree pauses each 16 ticks just so:
 // no fork's turn comes by itself.
 TEST(ForkFairnessTest, AnotherTasksForkRunsBesideATreeThatPauses) {
-  if (SKUA_TSAN || SKUA_ASAN) GTEST_SKIP() << "one worker, 800,000 leaves: half a minute";
   constexpr int kYielders = 10;
   constexpr std::int64_t kLeavesInAPause = 128;
   Grove grove;

@@ -5,7 +5,6 @@
 // CPUs would only change places: there they are as many as --workers.
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
@@ -36,14 +35,14 @@ struct alignas(kPageBytes) Page {
   std::array<std::byte, kPageBytes> bytes;
 };
 
-// The reads from `begin` to `end`. Returns the sum of the pages' numbers.
+// The reads from `begin` to `end`. Returns the sum of the pages' numbers; 0: one has failed.
 std::uint64_t read_pages(const RandomFile& file, std::int64_t begin, std::int64_t end) {
   Page page;
   std::uint64_t sum = 0;
   for (std::int64_t i = begin; i < end; ++i) {
     const off_t offset = file.page_of(i) * static_cast<off_t>(kPageBytes);
     const ssize_t count = ::pread(file.fd(), &page, kPageBytes, offset);
-    if (count != static_cast<ssize_t>(kPageBytes)) not_possible("pread", count < 0 ? errno : EIO);
+    if (count != static_cast<ssize_t>(kPageBytes)) return 0;
     sum += RandomFile::number_in(&page);
   }
   return sum;
