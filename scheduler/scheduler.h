@@ -41,7 +41,8 @@ namespace skua::internal {
 enum class Source : std::uint8_t {
   kNone,
   kInjectorTick,  // An injector, because it was its turn.
-  kSlot,
+  kSlot,          // The run goes on with the budget of the one that has filled it.
+  kSlotNewRun,    // A step in a tree of tasks, with a budget of its own.
   kRing,
   kHomed,     // The queue of tasks that must stay on this worker.
   kFork,      // The next child of a fork of this worker.
@@ -107,14 +108,14 @@ class Scheduler {
   // `level` is that of the run to come. A homed task goes to its home, whatever the function.
 
   // A task that was spawned or woken on a worker: into its slot; what stood there goes to its ring. The worker itself.
-  [[nodiscard]] SKUA_ALWAYS_INLINE int push_slot(LocalQueues& self, TaskHeader* task,
-                                                 Level level) noexcept {
+  [[nodiscard]] SKUA_ALWAYS_INLINE int push_slot(LocalQueues& self, TaskHeader* task, Level level,
+                                                 QueueOrder order) noexcept {
     if (SKUA_UNLIKELY(task->root->home >= 0 || tuning_.policy != QueuePolicy::kWorkStealing)) {
       return push_by_policy(self, task, level);
     }
     // Wakes nobody for a task in an empty slot: this worker is about to run it, and waking for each would cost
     // more than it gains (tokio#8065).
-    return fill_slot(self, task, level) ? idle_.take_sleeper() : IdleSet::kNobody;
+    return fill_slot(self, SlotEntry(task, level, order)) ? idle_.take_sleeper() : IdleSet::kNobody;
   }
   // To the end of the worker's ring. The worker itself.
   [[nodiscard]] int push_ring(LocalQueues& self, TaskHeader* task, Level level) noexcept {
@@ -158,9 +159,7 @@ class Scheduler {
       if (self.slot_level == kNormalLevel) {
         if (const Found found = from_slot(self, kNormalLevel, budget_left)) return found;
       }
-      self.slot_streak[kNormalLevel] = 0;
-      if (TaskHeader* const task = self.rings[kNormalLevel].pop())
-        return {task, Source::kRing, kNormalLevel};
+      if (const Found found = from_ring(self, kNormalLevel)) return found;
     }
     return next_by_level(self, budget_left);
   }
@@ -199,7 +198,9 @@ class Scheduler {
   int workers() const noexcept { return tuning_.workers; }
   WorkerCounters& counters(int worker) noexcept { return queues(worker).counters; }
   const WorkerCounters& counters(int worker) const noexcept { return queues(worker).counters; }
-  std::size_t injector_depth(Level level) const noexcept { return injectors_[level].size_hint(); }
+  std::size_t injector_depth(Level level) const noexcept {
+    return injectors_[level].size_hint() + (level == kNormalLevel ? spill_.size_hint() : 0);
+  }
   std::uint32_t ring_depth(int worker, Level level) const noexcept {
     return queues(worker).rings[level].size();
   }
@@ -259,28 +260,31 @@ class Scheduler {
   }
 
   // To the end of the worker's own queue for it.
-  SKUA_ALWAYS_INLINE void append(LocalQueues& self, TaskHeader* task, Level level) noexcept {
+  SKUA_ALWAYS_INLINE void append(LocalQueues& self, TaskHeader* task, Level level,
+                                 QueueOrder order = QueueOrder::kInTurn) noexcept {
     if (SKUA_UNLIKELY(task->root->home >= 0)) {
       self.fill_homed(task, level);
       return;
     }
     self.busy |= LocalQueues::shared_bit(level);
-    self.rings[level].push(
-        task, [&](std::span<TaskHeader*> batch) noexcept { overflow(self, level, batch); });
+    self.rings[level].push(task, order,
+                           [&](std::span<TaskHeader*> batch, QueueOrder batch_order) noexcept {
+                             overflow(self, level, batch, batch_order);
+                           });
   }
   // Returns true if a task was displaced from the slot, and is in its ring now.
-  SKUA_ALWAYS_INLINE bool fill_slot(LocalQueues& self, TaskHeader* task, Level level) noexcept {
-    const SlotEntry displaced = self.slot.exchange(SlotEntry(task, level), gate_);
-    self.slot_level = level;
-    self.busy |= LocalQueues::shared_bit(level);
+  SKUA_ALWAYS_INLINE bool fill_slot(LocalQueues& self, SlotEntry entry) noexcept {
+    const SlotEntry displaced = self.slot.exchange(entry, gate_);
+    self.slot_level = entry.level();
+    self.busy |= LocalQueues::shared_bit(entry.level());
     if (displaced.task() == nullptr) return false;
-    append(self, displaced.task(), displaced.level());
+    append(self, displaced.task(), displaced.level(), displaced.order());
     return true;
   }
-  // nullptr: it was stolen.
-  SKUA_ALWAYS_INLINE TaskHeader* empty_slot(LocalQueues& self) noexcept {
+  // Nothing: it was stolen.
+  SKUA_ALWAYS_INLINE SlotEntry empty_slot(LocalQueues& self) noexcept {
     self.slot_level = kNoLevel;
-    return self.slot.exchange(SlotEntry(), gate_).task();
+    return self.slot.exchange(SlotEntry(), gate_);
   }
 
   // The worker's own queues of a level.
@@ -293,31 +297,54 @@ class Scheduler {
     if (self.slot_level == level) {
       if (const Found found = from_slot(self, level, budget_left)) return found;
     }
-    self.slot_streak[level] = 0;
     if (SKUA_UNLIKELY((self.busy & LocalQueues::homed_bit(level)) != 0)) {
+      self.streak[level] = 0;
       return from_ring_or_homed(self, level);
     }
-    if (TaskHeader* const task = self.rings[level].pop()) return {task, Source::kRing, level};
+    if (const Found found = from_ring(self, level)) return found;
     // Cleared first: a fork that was cut short gives no child, but may have queued its parent here.
     self.busy &= ~LocalQueues::shared_bit(level);
     return from_own_forks_in_turn(self, level);
   }
+  // How many tasks may have come before those that waited longer, until one of these runs.
+  SKUA_ALWAYS_INLINE int streak_max(const LocalQueues& self, Level level) const noexcept {
+    const bool in_turn =
+        self.rings[level].has_in_turn() || (self.busy & LocalQueues::homed_bit(level)) != 0;
+    return in_turn ? tuning_.slot_runs_max : LocalQueues::kStreakMax;
+  }
   SKUA_ALWAYS_INLINE Found from_slot(LocalQueues& self, Level level,
                                      std::int32_t budget_left) noexcept {
-    TaskHeader* const task = empty_slot(self);
+    const SlotEntry entry = empty_slot(self);
+    TaskHeader* const task = entry.task();
     if (SKUA_UNLIKELY(task == nullptr)) return {};
-    if (SKUA_LIKELY(self.slot_streak[level] < tuning_.slot_runs_max && budget_left > 0)) {
-      ++self.slot_streak[level];
+    const bool in_turn = entry.order() == QueueOrder::kInTurn;
+    const int streak = self.streak[level];
+    const bool few = streak < tuning_.slot_runs_max;
+    if (SKUA_LIKELY(in_turn ? few && budget_left > 0 : few || streak < streak_max(self, level))) {
+      ++self.streak[level];
       WorkerCounters::add(self.counters.slot_runs);
-      return {task, Source::kSlot, level};
+      return {task, in_turn ? Source::kSlot : Source::kSlotNewRun, level};
     }
     // Two tasks that wake each other must not keep the others waiting: the slot goes to the end of the line, if there
     // is one.
     if (self.rings[level].empty() && (self.busy & LocalQueues::homed_bit(level)) == 0) {
-      self.slot_streak[level] = 0;
+      self.streak[level] = 0;
       return {task, Source::kRing, level};
     }
-    append(self, task, level);
+    append(self, task, level, entry.order());
+    return {};
+  }
+  // The youngest if that is its order, and not too many have come before the oldest; else that.
+  SKUA_ALWAYS_INLINE Found from_ring(LocalQueues& self, Level level) noexcept {
+    RunQueue<>& ring = self.rings[level];
+    if (!ring.newest_is_in_turn() && self.streak[level] < streak_max(self, level)) {
+      if (TaskHeader* const task = ring.pop_newest()) {
+        ++self.streak[level];
+        return {task, Source::kRing, level};
+      }
+    }
+    self.streak[level] = 0;
+    if (TaskHeader* const task = ring.pop()) return {task, Source::kRing, level};
     return {};
   }
 
@@ -330,15 +357,21 @@ class Scheduler {
   int push_by_policy(LocalQueues& self, TaskHeader* task, Level level) noexcept;
   int push_yielded_by_policy(LocalQueues& self, TaskHeader* task, Level level) noexcept;
   int push_home(TaskHeader* task, Level level) noexcept;
-  void overflow(LocalQueues& self, Level level, std::span<TaskHeader*> batch) noexcept;
+  void overflow(LocalQueues& self, Level level, std::span<TaskHeader*> batch,
+                QueueOrder order) noexcept;
   SKUA_NOINLINE bool is_plain_after_all(LocalQueues& self) noexcept;
   SKUA_NOINLINE Found next_by_level(LocalQueues& self, std::int32_t budget_left) noexcept;
   Found from_level(LocalQueues& self, Level level, std::int32_t budget_left) noexcept;
   Found from_ring_or_homed(LocalQueues& self, Level level) noexcept;
   Found from_injectors_in_turn(LocalQueues& self, Level owed) noexcept;
   Found from_injector(LocalQueues& self, Level level) noexcept;
-  Found one_from_injector(LocalQueues& self, Level level, Source source) noexcept;
-  Found batch_from_injector(LocalQueues& self, Level level) noexcept;
+  Found one_from(InjectQueue& injector, InjectQueue::Access& access, LocalQueues& self, Level level,
+                 Source source) noexcept;
+  Found one_from_injector(LocalQueues& self, Level level, Source source) noexcept {
+    return one_from(injectors_[level], self.access[level], self, level, source);
+  }
+  Found batch_from(InjectQueue& injector, InjectQueue::Access& access, LocalQueues& self,
+                   Level level, QueueOrder order) noexcept;
   Found from_peers(LocalQueues& self) noexcept;
   int stop_search(LocalQueues& self) noexcept;
   bool any_work(const LocalQueues& self) const noexcept;
@@ -350,6 +383,7 @@ class Scheduler {
   // Any thread.
   SlotGate gate_;
   Injectors injectors_;
+  InjectQueue spill_;  // What overflows from rings of kNormal in which no task is in turn.
   IdleSet idle_;
   ForkGate fork_gate_;
   std::vector<std::unique_ptr<LocalQueues>> locals_;

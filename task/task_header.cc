@@ -78,7 +78,7 @@ void JoinState::complete(bool threw) noexcept {
   } else if ((joiner & kCancelledTag) != 0) {
     reinterpret_cast<TaskHeader*>(joiner & ~kCancelledTag)->wake_cancelled();
   } else {
-    reinterpret_cast<TaskHeader*>(joiner)->wake();
+    reinterpret_cast<TaskHeader*>(joiner)->wake_joiner();
   }
   // *this may be gone.
 }
@@ -212,6 +212,10 @@ bool TaskHeader::claim_wake() noexcept {
 
 void TaskHeader::wake() noexcept {
   if (claim_wake()) root->executor->schedule(this);
+}
+
+void TaskHeader::wake_joiner() noexcept {
+  if (claim_wake()) root->executor->schedule_joiner(this);
 }
 
 void TaskHeader::wake_cancelled() noexcept {

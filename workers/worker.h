@@ -100,6 +100,7 @@ class Worker : public WorkerCore {
   int turns_since_look_ = 0;      // At the driver and the timers, as of the last look at the clock.
   int looks_without_events_ = 0;  // In a row.
   std::int64_t last_look_ns_ = 0;
+  std::int64_t last_oldest_ns_ = 0;  // When who waits longest had its turn by the clock.
   std::int64_t last_clock_ns_ = 0;
   bool has_slept_ = false;     // Or was about to, since the last run.
   int linger_ = 0;             // Looks for which the watch stays though no peer is awake.

@@ -263,14 +263,21 @@ void WorkerSet::wait_for_visitors() noexcept {
 
 // A task that a running task wakes inherits that one's level for the run to come, and passes it on to whom it wakes:
 // what a kHigh task waits for must not wait behind a backlog of kNormal.
-void WorkerSet::schedule(TaskHeader* task) noexcept {
+SKUA_ALWAYS_INLINE void WorkerSet::schedule_woken(TaskHeader* task, QueueOrder order) noexcept {
   SKUA_DCHECK(task->root->level < kLevels, task->root->level);
   if (Worker* const worker = current_worker()) {
     worker->sampler_.queued(task);
-    unpark(scheduler_.push_slot(worker->queues_, task, std::min(task->root->level, worker->level)));
+    const Level level = std::min(task->root->level, worker->level);
+    unpark(scheduler_.push_slot(worker->queues_, task, level, order));
   } else {
     push_from_outside(task);
   }
+}
+
+void WorkerSet::schedule(TaskHeader* task) noexcept { schedule_woken(task, QueueOrder::kInTurn); }
+
+void WorkerSet::schedule_joiner(TaskHeader* task) noexcept {
+  schedule_woken(task, QueueOrder::kNewestFirst);
 }
 
 // To the rings, not to the slot: they are equals, and a peer may take its share.
@@ -335,7 +342,7 @@ bool WorkerSet::schedule_spawned(TaskHeader* task, WorkerCore* spawner) noexcept
   }
   WorkerCounters::add(worker->queues_.counters.spawned);
   worker->sampler_.queued(task);
-  unpark(scheduler_.push_slot(worker->queues_, task, task->level));
+  unpark(scheduler_.push_slot(worker->queues_, task, task->level, QueueOrder::kNewestFirst));
   return true;
 }
 

@@ -76,6 +76,7 @@ class WorkerSet final : public Executor {
 
   // Executor.
   void schedule(TaskHeader* task) noexcept override;
+  void schedule_joiner(TaskHeader* task) noexcept override;
   void schedule_batch(std::span<TaskHeader* const> tasks) noexcept override;
   void schedule_yielded(TaskHeader* task) noexcept override;
   void fork_pushed(WorkerCore& worker) noexcept override;
@@ -112,6 +113,7 @@ class WorkerSet final : public Executor {
   // Of a task that is spawned on one of these workers, or, in a foreign thread's hands, nullptr.
   Worker* own(WorkerCore* worker) const noexcept;
   void settle_home(TaskHeader* task, const Worker* spawner) noexcept;
+  void schedule_woken(TaskHeader* task, QueueOrder order) noexcept;
   bool schedule_spawned_outside(TaskHeader* task) noexcept;
   void wait_for_visitors() noexcept;
   void unpark_all() noexcept;

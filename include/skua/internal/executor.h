@@ -20,6 +20,8 @@ class Executor {
  public:
   // Queues a task that was woken. Any thread.
   virtual void schedule(TaskHeader* task) noexcept = 0;
+  // The same for one that was woken by the end of a task that it awaits.
+  virtual void schedule_joiner(TaskHeader* task) noexcept { schedule(task); }
   // Queues several that were woken at once, in their order. Any thread.
   virtual void schedule_batch(std::span<TaskHeader* const> tasks) noexcept {
     for (TaskHeader* const task : tasks) schedule(task);

@@ -259,6 +259,8 @@ class TaskHeader {
 
   // Makes the task runnable. Whoever took its waiter from the operation, once. *this may be gone.
   void wake() noexcept;
+  // The same for who ends a task that this one awaits.
+  void wake_joiner() noexcept;
   // As wake(), but leaves the scheduling to the caller if it returns true.
   [[nodiscard]] bool claim_wake() noexcept;
   // As wake(), for an operation that ended because the task's abort cancelled it: the task is
