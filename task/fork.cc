@@ -102,4 +102,14 @@ void refuse_task(SpawnedTask* task) noexcept {
   task->complete(false);  // *task may be gone.
 }
 
+void add_extras(SpawnedTask* task, const TaskHeader* deadline_of, std::string_view name) {
+  try {
+    if (deadline_of != nullptr) task->inherit_deadline(*deadline_of);
+    task->set_name(name.data(), name.size());
+  } catch (...) {
+    refuse_task(task);
+    throw;
+  }
+}
+
 }  // namespace skua::internal

@@ -58,16 +58,19 @@ void ThreadJoiner::give_turn() noexcept {
 
 // --- JoinState --------------------------------------------------------------------------------
 
+// Nobody is left to take the exception of a detached task.
+SKUA_COLD static void fail_detached(const JoinState& state) {
+  fatal("a detached task ended with an exception: task " + std::to_string(state.id) + " \"" +
+        (state.name() != nullptr ? state.name() : "") + "\"");
+}
+
 void JoinState::complete(bool threw) noexcept {
   std::uintptr_t joiner = join.load(std::memory_order_acquire);  // [JOIN]
   // A handle that was dropped stays so; a joiner may be taken back.
   if (joiner != kDetached) joiner = join.exchange(kComplete, std::memory_order_acq_rel);  // [JOIN]
   if (joiner == kEmpty) return;
   if (joiner == kDetached) {
-    if (threw && !abandoned) {
-      fatal("a detached task ended with an exception: task " + std::to_string(id) + " \"" +
-            (name() != nullptr ? name() : "") + "\"");
-    }
+    if (SKUA_UNLIKELY(threw && !abandoned)) fail_detached(*this);
     vtable->release(this);
     return;
   }
@@ -89,7 +92,7 @@ void JoinState::drop_handle() noexcept {
     return;
   }
   // Dropped because its owner was aborted or is failing already: what the task throws must not end the process.
-  if (this_context().killing || std::uncaught_exceptions() > 0) abandoned = true;
+  if (this_context().unwinds()) abandoned = true;
   if (join.exchange(kDetached, std::memory_order_acq_rel) == kComplete) vtable->release(this);
 }
 

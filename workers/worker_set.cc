@@ -337,12 +337,14 @@ bool WorkerSet::schedule_spawned(TaskHeader* task, WorkerCore* spawner) noexcept
   if (SKUA_UNLIKELY(worker == nullptr)) return schedule_spawned_outside(task);
   if (SKUA_UNLIKELY(phase() >= Phase::kDraining)) return false;
   if (task->level == kInheritLevel) task->level = worker->own_level;
-  if (SKUA_UNLIKELY(task->home >= 0 || options_.policy == QueuePolicy::kThreadPerCore)) {
-    settle_home(task, worker);
-  }
   WorkerCounters::add(worker->queues_.counters.spawned);
   worker->sampler_.queued(task);
-  unpark(scheduler_.push_slot(worker->queues_, task, task->level, QueueOrder::kNewestFirst));
+  if (SKUA_LIKELY(task->home < 0 && scheduler_.has_slots())) {
+    unpark(scheduler_.push_free_slot(worker->queues_, task, task->level, QueueOrder::kNewestFirst));
+  } else {
+    settle_home(task, worker);
+    unpark(scheduler_.push_slot(worker->queues_, task, task->level, QueueOrder::kNewestFirst));
+  }
   return true;
 }
 
