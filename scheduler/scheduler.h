@@ -155,7 +155,7 @@ class Scheduler {
   // The next task from the worker's own queues or the injectors. Counts a tick. `budget_left` is what the last run
   // has left of its coop budget.
   [[nodiscard]] SKUA_ALWAYS_INLINE Found next(LocalQueues& self,
-                                              std::int32_t budget_left) noexcept {
+                                              const std::int32_t& budget_left) noexcept {
     self.count_tick();
     // With kNormal tasks alone, in a tick that is owed to nobody, there is one slot and one ring to look at.
     if (SKUA_LIKELY((--self.plain_ticks > 0 || is_plain_after_all(self)) &&
@@ -329,7 +329,7 @@ class Scheduler {
     self.streaks_left[level] = LocalQueues::kStreaksMax;
   }
   SKUA_ALWAYS_INLINE Found from_slot(LocalQueues& self, Level level,
-                                     std::int32_t budget_left) noexcept {
+                                     const std::int32_t& budget_left) noexcept {
     const SlotEntry entry = empty_slot(self);
     TaskHeader* const task = entry.task();
     if (SKUA_UNLIKELY(task == nullptr)) return {};

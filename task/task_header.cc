@@ -470,4 +470,24 @@ void TaskHeader::kill() noexcept {
   context.resume(*core, ForkRecord::of(parent)->child_killed(*core, parent));
 }
 
+void finish_root(TaskHeader* header) noexcept {
+  auto* const task = static_cast<SpawnedTask*>(header);
+  WorkerCore& worker = *task->worker;
+  Executor* const executor = worker.executor;
+  if (task->enrolled) executor->retire(task, worker);
+  // Before the joiner is woken, so that it finds the task counted.
+  worker.count_ended();
+  // What a task throws while it is being aborted is nobody's fault either; nor is it a failure to end because what one
+  // waits for was cancelled, by a shutdown for one.
+  const bool failed =
+      SKUA_UNLIKELY(task->threw) && !task->threw_cancelled && !task->abort_requested();
+  const bool draining = worker.draining;
+  if (task->join.load(std::memory_order_acquire) == JoinState::kDetached && !failed) {  // [JOIN]
+    task->vtable->release(task);  // As complete() does: the usual end of a task that nobody awaits.
+  } else {
+    task->complete(failed);  // *task may be gone.
+  }
+  if (SKUA_UNLIKELY(draining)) executor->task_drained();
+}
+
 }  // namespace skua::internal

@@ -38,12 +38,12 @@ struct SpawnOptions {
 
 namespace internal {
 
-// Makes `task`, which is not null, ready to be scheduled. `spawner` is the worker that this thread is, or nullptr; `home`
-// the worker that the task must stay on; negative: any.
+// Makes what `handle`, which is not null, runs ready to be scheduled. `spawner` is the worker that this thread is, or
+// nullptr; `home` the worker that the task must stay on; negative: any.
 template <typename T>
-SKUA_ALWAYS_INLINE SpawnedTask* make_spawned(Executor& executor, WorkerCore* spawner, Task<T> task,
+SKUA_ALWAYS_INLINE SpawnedTask* make_spawned(Executor& executor, WorkerCore* spawner,
+                                             std::coroutine_handle<Promise<T>> handle,
                                              int home) noexcept {
-  const auto handle = std::move(task).release_handle();
   SKUA_REQUIRE(handle != nullptr);
   SpawnedTask* const header = construct_spawned<T>(
       handle.address(), &kTaskVTable<T>, next_task_id(spawner), std::coroutine_handle<>(handle),
@@ -62,26 +62,27 @@ SKUA_ALWAYS_INLINE const TaskHeader* deadline_to_inherit(const WorkerCore* spawn
 }
 
 template <typename T>
-JoinHandle<T> spawn_on(Executor& executor, WorkerCore* spawner, Task<T> task) {
-  SpawnedTask* const header =
-      make_spawned(executor, spawner, std::move(task), TaskHeader::kAnywhere);
+JoinHandle<T> spawn_on(Executor& executor, WorkerCore* spawner,
+                       std::coroutine_handle<Promise<T>> task) {
+  SpawnedTask* const header = make_spawned<T>(executor, spawner, task, TaskHeader::kAnywhere);
   JoinHandle<T> join(header, slot_of_header<T>(header));
   if (const TaskHeader* const deadline_of = deadline_to_inherit(spawner))
     add_extras(header, deadline_of, {});
-  if (SKUA_UNLIKELY(!executor.schedule_spawned(header, spawner))) refuse_task(header);
+  executor.schedule_spawned(header, spawner);
   return join;
 }
 
 template <typename T>
-JoinHandle<T> spawn_on(Executor& executor, WorkerCore* spawner, Task<T> task,
-                       const SpawnOptions& options, int home = TaskHeader::kAnywhere) {
-  SpawnedTask* const header = make_spawned(executor, spawner, std::move(task), home);
+JoinHandle<T> spawn_on(Executor& executor, WorkerCore* spawner,
+                       std::coroutine_handle<Promise<T>> task, const SpawnOptions& options,
+                       int home = TaskHeader::kAnywhere) {
+  SpawnedTask* const header = make_spawned<T>(executor, spawner, task, home);
   JoinHandle<T> join(header, slot_of_header<T>(header));
   if (options.priority) header->level = static_cast<Level>(*options.priority);
   const TaskHeader* const deadline_of = deadline_to_inherit(spawner);
   if (deadline_of != nullptr || !options.name.empty())
     add_extras(header, deadline_of, options.name);
-  if (!executor.schedule_spawned(header, spawner)) refuse_task(header);
+  executor.schedule_spawned(header, spawner);
   return join;
 }
 
@@ -117,13 +118,14 @@ class [[nodiscard("co_await it")]] YieldAwaiter {
 template <typename T>
 JoinHandle<T> spawn(Task<T> task) {
   internal::WorkerCore* const worker = internal::current_worker_core();
-  return internal::spawn_on(internal::executor_of(worker, "skua::spawn"), worker, std::move(task));
+  return internal::spawn_on(internal::executor_of(worker, "skua::spawn"), worker,
+                            std::move(task).release_handle());
 }
 template <typename T>
 JoinHandle<T> spawn(Task<T> task, const SpawnOptions& options) {
   internal::WorkerCore* const worker = internal::current_worker_core();
-  return internal::spawn_on(internal::executor_of(worker, "skua::spawn"), worker, std::move(task),
-                            options);
+  return internal::spawn_on(internal::executor_of(worker, "skua::spawn"), worker,
+                            std::move(task).release_handle(), options);
 }
 
 // The same for a function that gives the Task: it is called by the new task, and lives as long as that, so it may be a
@@ -147,7 +149,8 @@ JoinHandle<internal::FactoryResult<F>> spawn(F make, const SpawnOptions& options
 template <typename T>
 JoinHandle<T> spawn_local(Task<T> task, const SpawnOptions& options = {}) {
   internal::WorkerCore& worker = internal::require_worker_core("skua::spawn_local");
-  return internal::spawn_on(*worker.executor, &worker, std::move(task), options, worker.index);
+  return internal::spawn_on(*worker.executor, &worker, std::move(task).release_handle(), options,
+                            worker.index);
 }
 
 // The same on the worker with the number `worker` (this_task::worker_index()).
@@ -157,7 +160,8 @@ template <typename T>
 JoinHandle<T> spawn_on(int worker, Task<T> task, const SpawnOptions& options = {}) {
   SKUA_REQUIRE(worker >= 0 && worker <= INT16_MAX, worker);
   return internal::spawn_on(internal::require_executor("skua::spawn_on"),
-                            internal::current_worker_core(), std::move(task), options, worker);
+                            internal::current_worker_core(), std::move(task).release_handle(),
+                            options, worker);
 }
 
 namespace internal {
