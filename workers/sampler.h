@@ -45,7 +45,7 @@ class SampledDurations {
 // All but the histograms is the worker's own.
 class Sampler {
  public:
-  static constexpr int kInterval = 64;
+  static constexpr int kInterval = 128;
   // What takes longer counts as this much in the mean: a single one is forgotten after a thousand runs.
   static constexpr std::int64_t kLongRunNs = 200'000;
 

@@ -16,7 +16,7 @@ namespace {
 // A worker looks at the driver and the timers when so long has passed since the last time, whatever the tasks do. The
 // clock is read after so many turns, or fewer, if they are long: one reading costs as much as a short turn.
 constexpr std::int64_t kLookAfterNs = 200'000;
-constexpr int kTurnsToClockMax = 16;
+constexpr int kTurnsToClockMax = 32;
 
 // The oldest task of a ring waits for younger ones so long at most: shorter, and a tree of tasks is opened at its top again
 // before its youngest branch has ended, so that more of it is alive. Measured: scheduler/README.md.

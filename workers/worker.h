@@ -68,6 +68,7 @@ class Worker : public WorkerCore {
 
  private:
   friend WorkerSet;
+  friend void schedule_spawned_here(WorkerCore& worker, SpawnedTask* task) noexcept;
 
   // Bits of `signal_`: what other threads want of the worker.
   static constexpr std::uint32_t kPhaseMask = 3;  // WorkerSet::Phase.

@@ -338,20 +338,29 @@ void WorkerSet::settle_home(TaskHeader* task, const Worker* spawner) noexcept {
 
 void WorkerSet::schedule_spawned(SpawnedTask* task, WorkerCore* spawner) noexcept {
   Worker* const worker = own(spawner);
-  if (SKUA_UNLIKELY(worker == nullptr)) return schedule_spawned_outside(task);
-  if (SKUA_UNLIKELY(phase() >= Phase::kDraining)) return refuse_task(task);
+  if (worker == nullptr) return schedule_spawned_outside(task);
   if (task->level == kInheritLevel) task->level = worker->own_level;
-  WorkerCounters::add(worker->queues_.counters.spawned);
-  worker->sampler_.queued(task);
+  schedule_spawned_here(*worker, task);
+}
+
+SKUA_ALWAYS_INLINE void WorkerSet::schedule_spawned_by(Worker& worker, SpawnedTask* task) noexcept {
+  if (SKUA_UNLIKELY(phase() >= Phase::kDraining)) return refuse_task(task);
+  LocalQueues& queues = worker.queues_;
+  WorkerCounters::add(queues.counters.spawned);
+  worker.sampler_.queued(task);
   int sleeper;
   if (SKUA_LIKELY(task->home < 0 && scheduler_.has_slots())) {
-    sleeper =
-        scheduler_.push_free_slot(worker->queues_, task, task->level, QueueOrder::kNewestFirst);
+    sleeper = scheduler_.push_free_slot(queues, task, task->level, QueueOrder::kNewestFirst);
   } else {
-    settle_home(task, worker);
-    sleeper = scheduler_.push_slot(worker->queues_, task, task->level, QueueOrder::kNewestFirst);
+    settle_home(task, &worker);
+    sleeper = scheduler_.push_slot(queues, task, task->level, QueueOrder::kNewestFirst);
   }
   unpark(sleeper);
+}
+
+void schedule_spawned_here(WorkerCore& core, SpawnedTask* task) noexcept {
+  auto& worker = static_cast<Worker&>(core);
+  worker.set_.schedule_spawned_by(worker, task);
 }
 
 void WorkerSet::schedule_spawned_outside(SpawnedTask* task) noexcept {

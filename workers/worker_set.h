@@ -113,6 +113,9 @@ class WorkerSet final : public Executor {
   Worker* own(WorkerCore* worker) const noexcept;
   void settle_home(TaskHeader* task, const Worker* spawner) noexcept;
   void schedule_woken(TaskHeader* task, QueueOrder order) noexcept;
+  friend void schedule_spawned_here(WorkerCore& worker, SpawnedTask* task) noexcept;
+
+  void schedule_spawned_by(Worker& worker, SpawnedTask* task) noexcept;
   void schedule_spawned_outside(SpawnedTask* task) noexcept;
   void wait_for_visitors() noexcept;
   void unpark_all() noexcept;

@@ -61,6 +61,19 @@ SKUA_ALWAYS_INLINE const TaskHeader* deadline_to_inherit(const WorkerCore* spawn
   return SKUA_UNLIKELY(running != nullptr && running->has_deadline) ? running : nullptr;
 }
 
+// On the spawner's own executor. `worker` is the one that this thread is.
+template <typename T>
+JoinHandle<T> spawn_here(WorkerCore& worker, std::coroutine_handle<Promise<T>> task) {
+  SpawnedTask* const header =
+      make_spawned<T>(*worker.executor, &worker, task, TaskHeader::kAnywhere);
+  header->level = worker.own_level;
+  JoinHandle<T> join(header, slot_of_header<T>(header));
+  if (const TaskHeader* const deadline_of = deadline_to_inherit(&worker))
+    add_extras(header, deadline_of, {});
+  schedule_spawned_here(worker, header);
+  return join;
+}
+
 template <typename T>
 JoinHandle<T> spawn_on(Executor& executor, WorkerCore* spawner,
                        std::coroutine_handle<Promise<T>> task) {
@@ -84,11 +97,6 @@ JoinHandle<T> spawn_on(Executor& executor, WorkerCore* spawner,
     add_extras(header, deadline_of, options.name);
   executor.schedule_spawned(header, spawner);
   return join;
-}
-
-// Where a task goes that is spawned by this thread.
-inline Executor& executor_of(WorkerCore* spawner, const char* operation) noexcept {
-  return spawner != nullptr ? *spawner->executor : require_executor(operation);
 }
 
 class [[nodiscard("co_await it")]] YieldAwaiter {
@@ -118,14 +126,17 @@ class [[nodiscard("co_await it")]] YieldAwaiter {
 template <typename T>
 JoinHandle<T> spawn(Task<T> task) {
   internal::WorkerCore* const worker = internal::current_worker_core();
-  return internal::spawn_on(internal::executor_of(worker, "skua::spawn"), worker,
-                            std::move(task).release_handle());
+  if (SKUA_UNLIKELY(worker == nullptr)) {
+    return internal::spawn_on(internal::require_executor("skua::spawn"), nullptr,
+                              std::move(task).release_handle());
+  }
+  return internal::spawn_here(*worker, std::move(task).release_handle());
 }
 template <typename T>
 JoinHandle<T> spawn(Task<T> task, const SpawnOptions& options) {
-  internal::WorkerCore* const worker = internal::current_worker_core();
-  return internal::spawn_on(internal::executor_of(worker, "skua::spawn"), worker,
-                            std::move(task).release_handle(), options);
+  return internal::spawn_on(internal::require_executor("skua::spawn"),
+                            internal::current_worker_core(), std::move(task).release_handle(),
+                            options);
 }
 
 // The same for a function that gives the Task: it is called by the new task, and lives as long as that, so it may be a

@@ -48,6 +48,9 @@ class Executor {
   ~Executor() = default;
 };
 
+// Executor::schedule_spawned() for a task of the worker's own executor, whose level is set. Implemented by workers/.
+void schedule_spawned_here(WorkerCore& worker, SpawnedTask* task) noexcept;
+
 // The executor whose worker this thread is, or nullptr. Never cached across a suspension: the task
 // may resume on another thread, so the accessor is out of line.
 Executor* current_executor() noexcept;
