@@ -103,6 +103,8 @@ class Driver {
            !held_.exchange(true, std::memory_order_acquire);  // [HOLD]
   }
   void release() noexcept { held_.store(false, std::memory_order_release); }  // [HOLD]
+  // A snapshot. Any thread.
+  bool is_held() const noexcept { return held_.load(std::memory_order_relaxed); }
 
   // Flushes, and wakes the tasks whose operations are complete or whose sources are ready, of up to `events_max` of
   // these (0 to Poller::kEventsMax); the others stay in the kernel, in their order. Returns how many. The holder.
