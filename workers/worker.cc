@@ -242,6 +242,16 @@ bool Worker::look_at_events() noexcept {
   return set_.fire_timers(last_look_ns_) || woken > 0;
 }
 
+// As look_at_events(), by a worker that is about to park. It leaves the driver to park() if it is free: to wait there
+// fetches what has come as well, and ends at once then. Not if operations are in flight: these are often complete
+// already, which is seen without a system call.
+bool Worker::look_before_parking() noexcept {
+  const Driver& driver = *set_.driver_;
+  if (driver.is_held() || driver.in_flight() > 0) return look_at_events();
+  queues_.end_runs();
+  return set_.earliest_timer() != kNeverNs && set_.fire_timers(now_ns());
+}
+
 // True if it is time to look at the driver and the timers. Decides when to look at the clock next.
 SKUA_NOINLINE bool Worker::look_is_due() noexcept {
   const int interval = set_.options_.event_interval;
@@ -306,7 +316,7 @@ SKUA_NOINLINE Turn Worker::turn_without_task(Source* source) noexcept {
   Found found = scheduler.steal(queues_);
   if (!found) {
     if (source != nullptr) *source = Source::kNone;
-    if (look_at_events()) return Turn::kPolled;
+    if (look_before_parking()) return Turn::kPolled;
     if (has_slept_ && scheduler.has_watch(queues_)) found = look_late();
   }
   if (!found) return park();
@@ -356,7 +366,8 @@ Turn Worker::park() noexcept {
   }
   if (driver.try_hold()) {
     std::size_t woken = 0;
-    if (parker_.begin_driver()) {
+    const bool looked = parker_.begin_driver();
+    if (looked) {
       WorkerCounters::add(counters.driver_waits);
       const std::int64_t deadline_ns = std::min(set_.earliest_deadline(), limit_ns);
       driver.announce_wait(deadline_ns);
@@ -374,7 +385,12 @@ Turn Worker::park() noexcept {
     // Before the driver is free: who finds it so, finds this worker awake, too (WorkerSet::move_clock).
     scheduler.wake_up(queues_);
     driver.release();
-    set_.fire_timers(note_time());
+    const std::int64_t now = note_time();
+    if (looked) {
+      turns_since_look_ = 0;
+      last_look_ns_ = now;
+    }
+    set_.fire_timers(now);
     if (woken > 0 && set_.options_.eager_handover) set_.unpark(scheduler.hand_over_driver());
   } else {
     // Another worker holds the driver: it sleeps there, or will when it has run out of work. If it gets stuck

@@ -85,6 +85,7 @@ class Worker : public WorkerCore {
   int events_max() noexcept;
   bool has_enough_to_share() const noexcept;
   bool look_at_events() noexcept;
+  bool look_before_parking() noexcept;
   bool look_is_due() noexcept;
   Turn turn_without_task(Source* source) noexcept;
   Found look_late() noexcept;
