@@ -23,6 +23,7 @@ struct ThreadExceptions {
 };
 
 struct Context {
+  WorkerCore* worker = nullptr;      // That the thread is.
   Executor* executor = nullptr;      // Set while the thread is a worker, or runs blocking jobs.
   std::coroutine_handle<> next;      // Left by set_trampoline().
   bool runs_tasks = false;           // The thread is a worker: it must not block.

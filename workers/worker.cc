@@ -6,6 +6,7 @@
 
 #include "io_driver/driver.h"
 #include "skua/internal/check.h"
+#include "skua/internal/frame_cache.h"
 #include "task/context.h"
 #include "time/clock.h"
 #include "workers/worker_set.h"
@@ -90,6 +91,8 @@ void Worker::uninstall() noexcept {
 void Worker::enter() noexcept {
   worker_of_thread = this;
   context = &this_context();
+  context->worker = this;
+  frames = &frame_cache_of_thread;
   queues_.serves_homed = stand_in_of_thread == kOwnThread;
   set_runs_tasks(true);
   set_current_driver(set_.driver_.get());
@@ -100,7 +103,9 @@ void Worker::leave() noexcept {
   set_current_timer_queue(nullptr);
   set_current_driver(nullptr);
   set_runs_tasks(false);
+  context->worker = nullptr;
   context = nullptr;
+  frames = nullptr;
   worker_of_thread = nullptr;
 }
 

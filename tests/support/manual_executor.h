@@ -21,6 +21,7 @@
 #include "skua/internal/executor.h"
 #include "skua/internal/fork.h"
 #include "skua/internal/fork_deque.h"
+#include "skua/internal/frame_cache.h"
 #include "skua/internal/promise_base.h"
 #include "skua/internal/task_header.h"
 #include "skua/internal/worker_core.h"
@@ -92,6 +93,8 @@ class ManualExecutor final : public internal::Executor {
     ManualWorker& self = worker(worker_index);
     running_ = &self;
     self.context = &internal::this_context();
+    self.context->worker = &self;
+    self.frames = &internal::frame_cache_of_thread;
     return self;
   }
   // As the given worker: a ready task; else the newest of its own forks; else the oldest of another's.

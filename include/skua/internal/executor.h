@@ -93,12 +93,19 @@ SKUA_ALWAYS_INLINE std::coroutine_handle<> transfer_to(std::coroutine_handle<> n
 #endif
 }
 
-// The same in a task that runs on `worker`: without the run loop, as long as that takes no stack, or not much of it.
-SKUA_ALWAYS_INLINE std::coroutine_handle<> transfer_to(
-    std::coroutine_handle<> next, [[maybe_unused]] const WorkerCore& worker) noexcept {
+// Whether transfer_to() leaves what comes next to the run loop.
+SKUA_ALWAYS_INLINE bool needs_trampoline([[maybe_unused]] const WorkerCore& worker) noexcept {
 #if SKUA_TRAMPOLINE
-  if (SKUA_UNLIKELY(stack_position() < worker.stack_limit)) return transfer_to(next);
+  return stack_position() < worker.stack_limit;
+#else
+  return false;
 #endif
+}
+
+// The same in a task that runs on `worker`: without the run loop, as long as that takes no stack, or not much of it.
+SKUA_ALWAYS_INLINE std::coroutine_handle<> transfer_to(std::coroutine_handle<> next,
+                                                       const WorkerCore& worker) noexcept {
+  if (SKUA_UNLIKELY(needs_trampoline(worker))) return transfer_to(next);
   return next;
 }
 

@@ -20,10 +20,13 @@ constexpr std::size_t round_up_to_frame(std::size_t size) noexcept {
   return (size + kFrameAlignment - 1) / kFrameAlignment * kFrameAlignment;
 }
 
-// Which part a frame plays, and how large its block is; operator delete asks when the promise is gone already.
+// Which part a frame plays, and how large its block is; operator delete asks when the promise is gone already, and
+// FinalAwaiter, which does not know the size.
 struct FrameMark {
-  FrameMark(TaskKind k, std::uint32_t bytes) noexcept : kind(k), block_bytes(bytes) {}
+  FrameMark(TaskKind k, std::uint32_t bytes) noexcept
+      : kind(k), list(frame_list(bytes)), block_bytes(bytes) {}
   TaskKind kind;
+  std::uint8_t list;  // Of a FrameCache.
   std::uint32_t block_bytes;
 };
 

@@ -195,9 +195,9 @@ class HandleSlot {
 
 // Which part a coroutine frame plays.
 enum class TaskKind : std::uint8_t {
+  kForked,  // A child of when_all: belongs to the root that its parent belongs to. 0: its header begins with zeros.
   kAwaited,  // Part of the task that awaits it: the header is never used.
   kRoot,     // Spawned: has an identity and a join.
-  kForked,   // A child of when_all: belongs to the root that its parent belongs to.
 };
 
 class TaskHeader {

@@ -14,6 +14,7 @@
 namespace skua::internal {
 
 class Executor;
+class FrameCache;
 class TaskHeader;
 struct Context;
 
@@ -47,8 +48,9 @@ struct WorkerCore {
   // The worker's number.
   std::int16_t index = 0;
   Executor* executor = nullptr;
-  // What the tasks layer keeps for the thread that is the worker.
+  // What the tasks layer keeps for the thread that is the worker, and its cache of frames.
   Context* context = nullptr;
+  FrameCache* frames = nullptr;
   // Ids for tasks that are spawned here; see next_task_id().
   std::uint64_t next_id = 0;
   std::uint64_t id_end = 0;
