@@ -106,10 +106,11 @@ void free_task_block(JoinState* header) noexcept {
   ResultSlot<T>* const slot = slot_of_header<T>(header);
   auto* const frame =
       reinterpret_cast<std::byte*>(static_cast<SpawnedTask*>(header)) + kHeaderBytes;
-  const std::size_t bytes = mark_of_frame(frame)->block_bytes;
+  const FrameMark mark = *mark_of_frame(frame);
   slot->~ResultSlot<T>();  // May spawn, which asks for what the extras hold.
   header->free_extras();
-  free_block(slot, bytes);
+  FrameCache& frames = frame_cache_of_thread;
+  if (SKUA_UNLIKELY(!frames.try_free(slot, mark.list))) frames.free(slot, mark.block_bytes);
 }
 
 template <typename T>
