@@ -86,7 +86,10 @@ struct alignas(kCacheLine) LocalQueues {
 
   // Whoever waits longest behind younger tasks is next.
   void call_oldest() noexcept {
-    streak.fill(kStreakMax);
+    for (Level level = 0; level < kLevels; ++level) {
+      rings[level].keep_up();
+      if (!rings[level].empty()) streak[level] = kStreakMax;
+    }
     spill_turn = true;
     plain_ticks = 0;
   }
