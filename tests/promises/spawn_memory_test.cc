@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A tree of spawned tasks is walked depth first, too, and needs memory for its depth, not for its width. Or nearly so: the
-// oldest branch has its turn by the clock, so that a slow machine opens more of the tree. Hence the bound has much room;
-// tests/promises/tree_order_test.cc has the exact one, without a clock.
+// A tree of spawned tasks is walked depth first, too, and needs memory for its depth, not for its width. Or nearly so:
+// the oldest branch has its turn by the clock, so that a slow machine opens more of the tree. Hence the bound has much
+// room; tests/promises/tree_order_test.cc has the exact one, without a clock.
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
