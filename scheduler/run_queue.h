@@ -100,12 +100,18 @@ class RunQueue {
 
   // Removes the task that was pushed last; nullptr if there is none. Owner only.
   [[nodiscard]] SKUA_ALWAYS_INLINE TaskHeader* pop_newest() noexcept {
+    return pop_newest([] {});
+  }
+  // The same for tests: calls `within()` between the steps of [RING-BACK].
+  template <typename Within>
+  [[nodiscard]] SKUA_ALWAYS_INLINE TaskHeader* pop_newest(Within within) noexcept {
     const std::uint32_t tail = tail_.load(std::memory_order_relaxed);
     std::uint64_t head = head_.load(std::memory_order_relaxed);
     if (distance(real_of(head), tail) == 0) return nullptr;
     TaskHeader* const task = slots_[(tail - 1) & mask_];
     // Release also for [RING-PUSH]: a thief may see this store, and not that of the push below it.
     tail_.store(tail - 1, std::memory_order_release);  // [RING-BACK]
+    within();
     do {
       if (SKUA_UNLIKELY(distance(real_of(head), tail) == 0)) {  // A thief has claimed it.
         tail_.store(tail, std::memory_order_release);
@@ -139,6 +145,12 @@ class RunQueue {
   // nullptr if there is nothing to take, another thief is at it, or `thief` is more than half full.
   // `moved` is set to the number of tasks taken. The owner of `thief`, which is another queue.
   [[nodiscard]] TaskHeader* steal_into(RunQueue& thief, std::uint32_t& moved) noexcept {
+    return steal_into(thief, moved, [] {});
+  }
+  // The same for tests: calls `within()` when the tail has been read, and nothing claimed yet.
+  template <typename Within>
+  [[nodiscard]] TaskHeader* steal_into(RunQueue& thief, std::uint32_t& moved,
+                                       Within within) noexcept {
     moved = 0;
     const std::uint32_t thief_tail = thief.tail_.load(std::memory_order_relaxed);
     // [RING-CLAIM] A thief of the thief may still be copying.
@@ -153,6 +165,7 @@ class RunQueue {
       first = real_of(head);
       if (steal_of(head) != first) return nullptr;
       tail = tail_.load(std::memory_order_acquire);  // [RING-PUSH]
+      within();
       // An outdated head gives a wrong count, and a failing CAS.
       const std::uint32_t ready = ready_between(first, tail);
       count = ready - ready / 2;

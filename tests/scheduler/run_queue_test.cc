@@ -9,7 +9,6 @@
 #include <memory>
 #include <random>
 #include <span>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -393,6 +392,46 @@ TEST_P(HalfStolenQueueTest, WhoeverLooksWhileTheOwnerTakesTheNewestCountsOneLess
   EXPECT_EQ(moved, 0u);
 }
 
+// The thief's claim comes second: it rests on a tail from before.
+TEST_P(HalfStolenQueueTest, WhatTheOwnerTakesMeanwhileIsNotStolen) {
+  for (const std::uint32_t left : {1u, 2u}) {
+    Small queue;
+    start_at(queue, first_);
+    Ids ids;
+    for (std::uint32_t i = 0; i < left; ++i) {
+      TaskHeader* const task = tasks_.make();
+      ids.push_back(test::id_of(task));
+      EXPECT_EQ(push(queue, task, kNewestFirst), Ids());
+    }
+    Small thief;
+    std::uint32_t moved = 0;
+    Ids taken;
+    const TaskHeader* const stolen = queue.steal_into(thief, moved, [&] {
+      if (const TaskHeader* const task = queue.pop_newest()) taken.push_back(test::id_of(task));
+      if (const TaskHeader* const task = queue.pop_newest()) taken.push_back(test::id_of(task));
+    });
+    EXPECT_EQ(stolen, nullptr);
+    std::reverse(ids.begin(), ids.end());
+    EXPECT_EQ(taken, ids);
+  }
+}
+
+// The owner's change comes second.
+TEST_P(HalfStolenQueueTest, TheOwnerLeavesTheNewestToAThiefThatHasClaimedItMeanwhile) {
+  set_head(queue_, first_ + 3, first_ + 3);
+  EXPECT_EQ(queue_.pop_newest([this] { set_head(queue_, first_ + 3, first_ + 4); }), nullptr);
+  EXPECT_TRUE(queue_.empty());
+  EXPECT_EQ(queue_.pop(), nullptr);
+  EXPECT_EQ(queue_.room(), 3u);
+  // A claim of what is older does not matter, nor its end.
+  set_head(queue_, first_ + 4, first_ + 4);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(push(queue_, tasks_.make(), kNewestFirst), Ids());
+  EXPECT_EQ(test::id_of(queue_.pop_newest([this] { set_head(queue_, first_ + 4, first_ + 6); })),
+            6u);
+  EXPECT_TRUE(queue_.empty());
+  EXPECT_EQ(queue_.room(), 2u);
+}
+
 TEST_P(HalfStolenQueueTest, ASecondThiefGetsNothing) {
   Small thief;
   std::uint32_t moved = 0;
@@ -514,83 +553,6 @@ TEST(RunQueueModelTest, PositionsMayWrapAroundAtAnyStep) {
       if (HasFatalFailure()) return;
     }
   }
-}
-
-// `written` is plain: pushing a task publishes it. So is `taken`: two threads that take the same task are
-// a data race as well as a wrong count.
-struct CountedTask : TaskHeader {
-  CountedTask() : TaskHeader(TaskKind::kRoot) {}
-  std::uint64_t written = 0;
-  int taken = 0;
-};
-
-// Goal: every task is taken exactly once, by its owner, by a thief, by a thief of that thief, or by the
-// overflow. Method: one owner pushes bursts that often overflow a queue of four, and pops; three thieves
-// steal from it and from each other and drain their own queues. Who pops does so at either end.
-TEST(RunQueueStressTest, EveryTaskIsTakenExactlyOnce) {
-  constexpr std::size_t kTasks = 60'000;
-  constexpr std::size_t kThieves = 3;
-  std::vector<std::unique_ptr<CountedTask>> tasks;
-  for (std::size_t i = 0; i < kTasks; ++i) tasks.push_back(std::make_unique<CountedTask>());
-  Small queues[1 + kThieves];
-  std::atomic<std::size_t> taken{0};
-  std::atomic<std::size_t> stolen{0};
-
-  const auto take = [&](TaskHeader* header) {
-    auto* const task = static_cast<CountedTask*>(header);
-    EXPECT_EQ(task->written, 7u);
-    ++task->taken;
-    taken.fetch_add(1, std::memory_order_relaxed);  // A count; the joins publish the tasks.
-  };
-  std::vector<std::thread> thieves;
-  for (std::size_t self = 1; self <= kThieves; ++self) {
-    thieves.emplace_back([&, self] {
-      std::minstd_rand random(static_cast<std::uint32_t>(self));
-      while (taken.load(std::memory_order_relaxed) < kTasks) {
-        const std::size_t victim = random() % (1 + kThieves);
-        std::uint32_t moved = 0;
-        TaskHeader* const task =
-            victim == self ? nullptr : queues[victim].steal_into(queues[self], moved);
-        if (task == nullptr) {
-          std::this_thread::yield();
-        } else {
-          stolen.fetch_add(moved, std::memory_order_relaxed);
-          take(task);
-        }
-        // Leaves something for the other thieves, at times.
-        for (std::size_t pops = random() % 4; pops > 0; --pops) {
-          TaskHeader* const own =
-              random() % 2 == 0 ? queues[self].pop_newest() : queues[self].pop();
-          if (own == nullptr) break;
-          take(own);
-        }
-      }
-    });
-  }
-
-  std::minstd_rand random(99);
-  std::size_t next = 0;
-  while (taken.load(std::memory_order_relaxed) < kTasks) {
-    for (std::size_t burst = random() % 7; burst > 0 && next < kTasks; --burst, ++next) {
-      tasks[next]->written = 7;
-      queues[0].push(
-          tasks[next].get(), QueueOrder::kInTurn, [&](std::span<TaskHeader*> batch, QueueOrder) {
-            EXPECT_TRUE(batch.size() == 1 || batch.size() == Small::kHalf + 1) << batch.size();
-            for (TaskHeader* task : batch) take(task);
-          });
-    }
-    for (std::size_t pops = random() % 4; pops > 0; --pops) {
-      TaskHeader* const task = random() % 4 == 0 ? queues[0].pop() : queues[0].pop_newest();
-      if (task != nullptr) take(task);
-    }
-    if (random() % 8 == 0) std::this_thread::yield();
-  }
-  for (std::thread& thief : thieves) thief.join();
-
-  EXPECT_EQ(taken.load(std::memory_order_relaxed), kTasks);
-  EXPECT_GT(stolen.load(std::memory_order_relaxed), 0u);
-  for (const auto& task : tasks) ASSERT_EQ(task->taken, 1);
-  for (Small& queue : queues) EXPECT_TRUE(queue.empty());
 }
 
 }  // namespace
