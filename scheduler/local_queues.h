@@ -88,7 +88,9 @@ struct alignas(kCacheLine) LocalQueues {
   void call_oldest() noexcept {
     for (Level level = 0; level < kLevels; ++level) {
       rings[level].keep_up();
-      if (!rings[level].empty()) streak[level] = kStreakMax;
+      if (rings[level].empty()) continue;
+      streak[level] = std::numeric_limits<std::uint8_t>::max();
+      streaks_left[level] = 0;
     }
     spill_turn = true;
     plain_ticks = 0;
@@ -101,7 +103,7 @@ struct alignas(kCacheLine) LocalQueues {
   }
 
   static constexpr Level kNoLevel = kLevels;
-  static constexpr auto kStreakMax = std::numeric_limits<std::uint16_t>::max();
+  static constexpr std::uint16_t kStreaksMax = 20'000;
 
  private:
   SKUA_NOINLINE void begin_other_run(const TaskHeader& root, Level level) noexcept {
@@ -133,8 +135,9 @@ struct alignas(kCacheLine) LocalQueues {
   bool spill_first = false;            // A batch comes from there, and not from the injector.
   bool searching = false;
   bool serves_homed = true;  // No stand-in is the worker (workers/lending.h).
-  std::array<std::uint16_t, kLevels>
-      streak{};  // Runs in a row from the slot or of the ring's newest.
+  // Runs in a row from the slot or of a ring's newest, and how often so many more may follow.
+  std::array<std::uint8_t, kLevels> streak{};
+  std::array<std::uint16_t, kLevels> streaks_left{kStreaksMax, kStreaksMax, kStreaksMax};
   // Owner writes, any thread reads.
   std::atomic<std::uint32_t> tick{0};
   // The owner, and a thief of the slot.

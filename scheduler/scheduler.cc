@@ -19,6 +19,7 @@ bool steals(QueuePolicy policy) noexcept {
 
 Scheduler::Scheduler(const SchedulerTuning& tuning)
     : tuning_(tuning),
+      has_slots_(tuning.policy == QueuePolicy::kWorkStealing),
       steals_(steals(tuning.policy)),
       steals_forks_(tuning.policy != QueuePolicy::kThreadPerCore),
       gate_(tuning.barrier),

@@ -110,9 +110,14 @@ class Scheduler {
   // A task that was spawned or woken on a worker: into its slot; what stood there goes to its ring. The worker itself.
   [[nodiscard]] SKUA_ALWAYS_INLINE int push_slot(LocalQueues& self, TaskHeader* task, Level level,
                                                  QueueOrder order) noexcept {
-    if (SKUA_UNLIKELY(task->root->home >= 0 || tuning_.policy != QueuePolicy::kWorkStealing)) {
+    if (SKUA_UNLIKELY(task->root->home >= 0 || !has_slots_)) {
       return push_by_policy(self, task, level);
     }
+    return push_free_slot(self, task, level, order);
+  }
+  // The same for a task without a home. Requires: has_slots().
+  [[nodiscard]] SKUA_ALWAYS_INLINE int push_free_slot(LocalQueues& self, TaskHeader* task,
+                                                      Level level, QueueOrder order) noexcept {
     // Wakes nobody for a task in an empty slot: this worker is about to run it, and waking for each would cost
     // more than it gains (tokio#8065).
     return fill_slot(self, SlotEntry(task, level, order)) ? idle_.take_sleeper() : IdleSet::kNobody;
@@ -150,7 +155,7 @@ class Scheduler {
   // The next task from the worker's own queues or the injectors. Counts a tick. `budget_left` is what the last run
   // has left of its coop budget.
   [[nodiscard]] SKUA_ALWAYS_INLINE Found next(LocalQueues& self,
-                                              std::int32_t budget_left) noexcept {
+                                              const std::int32_t& budget_left) noexcept {
     self.count_tick();
     // With kNormal tasks alone, in a tick that is owed to nobody, there is one slot and one ring to look at.
     if (SKUA_LIKELY((--self.plain_ticks > 0 || is_plain_after_all(self)) &&
@@ -195,6 +200,8 @@ class Scheduler {
   // --- Any thread. ---
 
   QueuePolicy policy() const noexcept { return tuning_.policy; }
+  // A task without a home that is spawned or woken on a worker goes to its slot.
+  bool has_slots() const noexcept { return has_slots_; }
   int workers() const noexcept { return tuning_.workers; }
   WorkerCounters& counters(int worker) noexcept { return queues(worker).counters; }
   const WorkerCounters& counters(int worker) const noexcept { return queues(worker).counters; }
@@ -298,7 +305,7 @@ class Scheduler {
       if (const Found found = from_slot(self, level, budget_left)) return found;
     }
     if (SKUA_UNLIKELY((self.busy & LocalQueues::homed_bit(level)) != 0)) {
-      self.streak[level] = 0;
+      end_streaks(self, level);
       return from_ring_or_homed(self, level);
     }
     if (const Found found = from_ring(self, level)) return found;
@@ -306,21 +313,29 @@ class Scheduler {
     self.busy &= ~LocalQueues::shared_bit(level);
     return from_own_forks_in_turn(self, level);
   }
-  // How many tasks may have come before those that waited longer, until one of these runs.
-  SKUA_ALWAYS_INLINE int streak_max(const LocalQueues& self, Level level) const noexcept {
-    const bool in_turn =
-        self.rings[level].has_in_turn() || (self.busy & LocalQueues::homed_bit(level)) != 0;
-    return in_turn ? tuning_.slot_runs_max : LocalQueues::kStreakMax;
+  // After slot_runs_max tasks that have come before others: may as many more? Not before one that is in turn, and not
+  // for ever.
+  SKUA_ALWAYS_INLINE bool begin_streak(LocalQueues& self, Level level) const noexcept {
+    if (self.rings[level].has_in_turn() || (self.busy & LocalQueues::homed_bit(level)) != 0 ||
+        self.streaks_left[level] == 0) {
+      return false;
+    }
+    --self.streaks_left[level];
+    self.streak[level] = 0;
+    return true;
+  }
+  SKUA_ALWAYS_INLINE void end_streaks(LocalQueues& self, Level level) const noexcept {
+    self.streak[level] = 0;
+    self.streaks_left[level] = LocalQueues::kStreaksMax;
   }
   SKUA_ALWAYS_INLINE Found from_slot(LocalQueues& self, Level level,
-                                     std::int32_t budget_left) noexcept {
+                                     const std::int32_t& budget_left) noexcept {
     const SlotEntry entry = empty_slot(self);
     TaskHeader* const task = entry.task();
     if (SKUA_UNLIKELY(task == nullptr)) return {};
     const bool in_turn = entry.order() == QueueOrder::kInTurn;
-    const int streak = self.streak[level];
-    const bool few = streak < tuning_.slot_runs_max;
-    if (SKUA_LIKELY(in_turn ? few && budget_left > 0 : few || streak < streak_max(self, level))) {
+    const bool few = self.streak[level] < tuning_.slot_runs_max;
+    if (SKUA_LIKELY(in_turn ? few && budget_left > 0 : few || begin_streak(self, level))) {
       ++self.streak[level];
       WorkerCounters::add(self.counters.slot_runs);
       return {task, in_turn ? Source::kSlot : Source::kSlotNewRun, level};
@@ -328,7 +343,7 @@ class Scheduler {
     // Two tasks that wake each other must not keep the others waiting: the slot goes to the end of the line, if there
     // is one.
     if (self.rings[level].empty() && (self.busy & LocalQueues::homed_bit(level)) == 0) {
-      self.streak[level] = 0;
+      end_streaks(self, level);
       return {task, Source::kRing, level};
     }
     append(self, task, level, entry.order());
@@ -337,13 +352,14 @@ class Scheduler {
   // The youngest if that is its order, and not too many have come before the oldest; else that.
   SKUA_ALWAYS_INLINE Found from_ring(LocalQueues& self, Level level) noexcept {
     RunQueue<>& ring = self.rings[level];
-    if (!ring.newest_is_in_turn() && self.streak[level] < streak_max(self, level)) {
+    if (!ring.newest_is_in_turn() &&
+        (self.streak[level] < tuning_.slot_runs_max || begin_streak(self, level))) {
       if (TaskHeader* const task = ring.pop_newest()) {
         ++self.streak[level];
         return {task, Source::kRing, level};
       }
     }
-    self.streak[level] = 0;
+    end_streaks(self, level);
     if (TaskHeader* const task = ring.pop()) return {task, Source::kRing, level};
     return {};
   }
@@ -378,6 +394,7 @@ class Scheduler {
 
   // Constant after construction.
   const SchedulerTuning tuning_;
+  const bool has_slots_;     // For tasks without a home.
   const bool steals_;        // Rings are in use, and are stolen from.
   const bool steals_forks_;  // Forks are.
   // Any thread.

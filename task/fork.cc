@@ -83,23 +83,20 @@ std::coroutine_handle<> ForkRecord::pause(WorkerCore& worker) noexcept {
   return std::noop_coroutine();
 }
 
-void finish_root(TaskHeader* header) noexcept {
-  auto* const task = static_cast<SpawnedTask*>(header);
-  Executor* const executor = task->executor;
-  WorkerCore& worker = *task->worker;
-  if (task->enrolled) executor->retire(task, worker);
-  const bool draining = executor->task_ended(worker);
-  // What a task throws while it is being aborted is nobody's fault either; nor is it a failure to end because what one
-  // waits for was cancelled, by a shutdown for one.
-  task->complete(task->threw && !task->threw_cancelled &&
-                 !task->abort_requested());  // *task may be gone.
-  if (draining) executor->task_drained();
-}
-
 void refuse_task(SpawnedTask* task) noexcept {
   task->killed = true;
   task->resume.destroy();
   task->complete(false);  // *task may be gone.
+}
+
+void add_extras(SpawnedTask* task, const TaskHeader* deadline_of, std::string_view name) {
+  try {
+    if (deadline_of != nullptr) task->inherit_deadline(*deadline_of);
+    task->set_name(name.data(), name.size());
+  } catch (...) {
+    refuse_task(task);
+    throw;
+  }
 }
 
 }  // namespace skua::internal

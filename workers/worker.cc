@@ -16,7 +16,7 @@ namespace {
 // A worker looks at the driver and the timers when so long has passed since the last time, whatever the tasks do. The
 // clock is read after so many turns, or fewer, if they are long: one reading costs as much as a short turn.
 constexpr std::int64_t kLookAfterNs = 200'000;
-constexpr int kTurnsToClockMax = 16;
+constexpr int kTurnsToClockMax = 32;
 
 // The oldest task of a ring waits for younger ones so long at most: shorter, and a tree of tasks is opened at its top
 // again before its youngest branch has ended, so that more of it is alive. Measured: scheduler/README.md.
@@ -167,15 +167,17 @@ bool Worker::pass_on() noexcept {
 
 void Worker::become_stand_in(int number) noexcept { stand_in_of_thread = number; }
 
-SKUA_ALWAYS_INLINE void Worker::run(const Found& found, bool draining) noexcept {
+SKUA_ALWAYS_INLINE void Worker::run(WorkerSet& set, LocalQueues& queues, const Found& found,
+                                    bool draining) noexcept {
   TaskHeader* const task = found.task;
-  set_.unpark(set_.scheduler_.end_search(queues_));
+  set.unpark(set.scheduler_.end_search(queues));
   if (SKUA_UNLIKELY(has_slept_)) leave_sleep();
-  WorkerCounters::add(queues_.counters.runs);
+  WorkerCounters::add(queues.counters.runs);
   // A task in the slot inherits the time slice of the one that has put it there.
   if (found.source != Source::kSlot) budget = kRunBudget;
-  running = task->root;
-  queues_.begin_run(*running, found.level);
+  TaskHeader* const root = task->root;
+  running = root;
+  queues.begin_run(*root, found.level);
   const bool timed = sampler_.begin_run(task);
   task->worker = this;
   if (SKUA_UNLIKELY(timed || draining || task->is_aborted())) {
@@ -259,33 +261,34 @@ SKUA_NOINLINE bool Worker::look_is_due() noexcept {
   return due;
 }
 
-SKUA_ALWAYS_INLINE Turn Worker::step(Source& source) noexcept {
-  Scheduler& scheduler = set_.scheduler_;
+// `source` may be nullptr. References in locals: the compiler loads a member anew after each store.
+SKUA_ALWAYS_INLINE Turn Worker::step(Source* source) noexcept {
+  WorkerSet& set = set_;
+  LocalQueues& queues = queues_;
   // The drain begins when no worker is within a turn, so this holds until the end of it.
   const std::uint32_t signal = signal_.load(std::memory_order_acquire);
   constexpr auto kDraining = static_cast<std::uint32_t>(WorkerSet::Phase::kDraining);
   if (SKUA_UNLIKELY((signal & ~kDraining) != 0)) return heed_signal(signal, source);
   if (SKUA_UNLIKELY(--turns_to_clock_ <= 0) && look_is_due()) look_at_events();
-  const Found found = scheduler.next(queues_, budget);
+  const Found found = set.scheduler_.next(queues, budget);
   if (SKUA_UNLIKELY(!found)) return turn_without_task(source);
-  source = found.source;
-  run(found, signal == kDraining);
+  if (source != nullptr) *source = found.source;
+  run(set, queues, found, signal == kDraining);
   return Turn::kRan;
 }
 
-Turn Worker::turn(Source& source) noexcept { return step(source); }
+Turn Worker::turn(Source& source) noexcept { return step(&source); }
 
 Turn Worker::run_until(const ThreadJoiner* joiner) noexcept {
-  Source source;
   while (joiner == nullptr || !joiner->notified()) {
-    const Turn turn = step(source);
+    const Turn turn = step(nullptr);
     if (SKUA_UNLIKELY(turn >= Turn::kWanted)) return turn;
   }
   return Turn::kPolled;
 }
 
-SKUA_NOINLINE Turn Worker::heed_signal(std::uint32_t signal, Source& source) noexcept {
-  source = Source::kNone;
+SKUA_NOINLINE Turn Worker::heed_signal(std::uint32_t signal, Source* source) noexcept {
+  if (source != nullptr) *source = Source::kNone;
   set_.unpark(set_.scheduler_.end_search(queues_));
   if ((signal & kWantedBit) != 0) return Turn::kWanted;
   if (static_cast<WorkerSet::Phase>(signal & kPhaseMask) == WorkerSet::Phase::kStopped) {
@@ -298,17 +301,17 @@ SKUA_NOINLINE Turn Worker::heed_signal(std::uint32_t signal, Source& source) noe
   return Turn::kPolled;
 }
 
-SKUA_NOINLINE Turn Worker::turn_without_task(Source& source) noexcept {
+SKUA_NOINLINE Turn Worker::turn_without_task(Source* source) noexcept {
   Scheduler& scheduler = set_.scheduler_;
   Found found = scheduler.steal(queues_);
   if (!found) {
-    source = Source::kNone;
+    if (source != nullptr) *source = Source::kNone;
     if (look_at_events()) return Turn::kPolled;
     if (has_slept_ && scheduler.has_watch(queues_)) found = look_late();
   }
   if (!found) return park();
-  source = found.source;
-  run(found, set_.phase() == WorkerSet::Phase::kDraining);
+  if (source != nullptr) *source = found.source;
+  run(set_, queues_, found, set_.phase() == WorkerSet::Phase::kDraining);
   return Turn::kRan;
 }
 

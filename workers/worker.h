@@ -68,24 +68,25 @@ class Worker : public WorkerCore {
 
  private:
   friend WorkerSet;
+  friend void schedule_spawned_here(WorkerCore& worker, SpawnedTask* task) noexcept;
 
   // Bits of `signal_`: what other threads want of the worker.
   static constexpr std::uint32_t kPhaseMask = 3;  // WorkerSet::Phase.
   static constexpr std::uint32_t kWantedBit = 4;
 
-  Turn step(Source& source) noexcept;
-  Turn heed_signal(std::uint32_t signal, Source& source) noexcept;
+  Turn step(Source* source) noexcept;
+  Turn heed_signal(std::uint32_t signal, Source* source) noexcept;
   void enter() noexcept;
   void leave() noexcept;
   void await_claim(Lending::Claim& claim) noexcept;
   void want() noexcept;
-  void run(const Found& found, bool draining) noexcept;
+  void run(WorkerSet& set, LocalQueues& queues, const Found& found, bool draining) noexcept;
   void run_specially(TaskHeader* task, bool timed, bool draining) noexcept;
   int events_max() noexcept;
   bool has_enough_to_share() const noexcept;
   bool look_at_events() noexcept;
   bool look_is_due() noexcept;
-  Turn turn_without_task(Source& source) noexcept;
+  Turn turn_without_task(Source* source) noexcept;
   Found look_late() noexcept;
   void leave_sleep() noexcept;
   std::int64_t note_time() noexcept;

@@ -81,10 +81,9 @@ class WorkerSet final : public Executor {
   void schedule_yielded(TaskHeader* task) noexcept override;
   void fork_pushed(WorkerCore& worker) noexcept override;
   [[nodiscard]] bool may_go_on(WorkerCore& worker) noexcept override;
-  [[nodiscard]] bool schedule_spawned(TaskHeader* task, WorkerCore* spawner) noexcept override;
+  void schedule_spawned(SpawnedTask* task, WorkerCore* spawner) noexcept override;
   void enrol(TaskHeader* task, WorkerCore& worker) noexcept override;
   void retire(TaskHeader* task, WorkerCore& worker) noexcept override;
-  [[nodiscard]] bool task_ended(WorkerCore& worker) noexcept override;
   void task_drained() noexcept override;
 
   Scheduler& scheduler() noexcept { return scheduler_; }
@@ -114,7 +113,10 @@ class WorkerSet final : public Executor {
   Worker* own(WorkerCore* worker) const noexcept;
   void settle_home(TaskHeader* task, const Worker* spawner) noexcept;
   void schedule_woken(TaskHeader* task, QueueOrder order) noexcept;
-  bool schedule_spawned_outside(TaskHeader* task) noexcept;
+  friend void schedule_spawned_here(WorkerCore& worker, SpawnedTask* task) noexcept;
+
+  void schedule_spawned_by(Worker& worker, SpawnedTask* task) noexcept;
+  void schedule_spawned_outside(SpawnedTask* task) noexcept;
   void wait_for_visitors() noexcept;
   void unpark_all() noexcept;
   // By the runtime's clock.

@@ -89,11 +89,11 @@ SKUA_ALWAYS_INLINE void deallocate_frame(void* frame, std::size_t frame_bytes) n
              block_bytes<T>(frame_bytes));
 }
 
-// Makes the header and the result slot in front of a frame that is about to be spawned.
-template <typename T>
-SpawnedTask* construct_spawned(void* frame) noexcept {
+// Makes the header and the result slot in front of a frame that is about to be spawned; `arguments` are SpawnedTask's.
+template <typename T, typename... Arguments>
+SKUA_ALWAYS_INLINE SpawnedTask* construct_spawned(void* frame, Arguments... arguments) noexcept {
   mark_of_frame(frame)->kind = TaskKind::kRoot;
-  auto* const task = ::new (static_cast<void*>(spawned_of_frame(frame))) SpawnedTask();
+  auto* const task = ::new (static_cast<void*>(spawned_of_frame(frame))) SpawnedTask(arguments...);
   ::new (static_cast<void*>(slot_of_header<T>(task))) ResultSlot<T>();
   return task;
 }

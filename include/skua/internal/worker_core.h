@@ -59,6 +59,16 @@ struct WorkerCore {
   std::uintptr_t stack_limit = UINTPTR_MAX;
   // Set by a fork that had nothing to run next; see ForkRecord.
   bool fork_ran_dry = false;
+  // The runtime shuts down: Executor::task_drained() is to be told of each spawned task that has ended here. Changes
+  // while no worker runs a task.
+  bool draining = false;
+  // Spawned tasks that have ended here. Its thread writes it, any thread reads it.
+  std::atomic<std::uint64_t> ended{0};
+
+  // A spawned task has ended. Who reads the count with acquire sees what the task did.
+  void count_ended() noexcept {
+    ended.store(ended.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  }
 };
 
 // The worker that this thread is, or nullptr. Implemented by workers/. Out of line, and never kept across a
