@@ -86,8 +86,12 @@ struct alignas(kCacheLine) LocalQueues {
 
   // Whoever waits longest behind younger tasks is next.
   void call_oldest() noexcept {
-    streak.fill(std::numeric_limits<std::uint8_t>::max());
-    streaks_left.fill(0);
+    for (Level level = 0; level < kLevels; ++level) {
+      rings[level].keep_up();
+      if (rings[level].empty()) continue;
+      streak[level] = std::numeric_limits<std::uint8_t>::max();
+      streaks_left[level] = 0;
+    }
     spill_turn = true;
     plain_ticks = 0;
   }

@@ -21,7 +21,11 @@
 //   [RING-CLAIM]  the thief's last CAS of head_ (release) -> the owner's load in push (acquire). The slots
 //                 have been read before they are written again.
 //   [RING-BACK]   pop_newest lowers tail_, then changes head_ (release) -> a thief's load of head_ (acquire), then of
-//                 tail_: whose claim succeeds has seen the lower tail, or the owner's change fails and it looks again.
+//                 tail_. The thief's claim fails if it comes second, unless it has seen the lower tail; the owner's
+//                 change fails if it comes second, and then the owner sees what was claimed.
+//
+// While the owner is between the two, others see a tail that is too low by the task that it is about to take; by one
+// below the head, even, if a thief has claimed that task: ready_between(). tests/model/ring.pml verifies all this.
 //
 // Tasks of either order (QueueOrder) may stand in it. Who pops decides whose turn it is, by has_in_turn() and
 // newest_is_in_turn().
@@ -83,18 +87,12 @@ class RunQueue {
     for (;;) {
       const Position steal = steal_of(head);
       const Position real = real_of(head);
-      const std::uint32_t ready = distance(real, tail);
-      if (ready == 0) return nullptr;
+      if (distance(real, tail) == 0) return nullptr;
       const auto next = static_cast<Position>(real + 1);
       TaskHeader* const task = slots_[real & mask_];
       if (head_.compare_exchange_weak(head, changed(head, steal == real ? next : steal, next),
                                       std::memory_order_acq_rel, std::memory_order_relaxed)) {
         prefetch(slots_[next & mask_]);
-        // Not left behind for ever: it would be ahead when the positions have gone half around.
-        const std::uint32_t first_left = tail - ready + 1;
-        const std::uint32_t turns_end = turns_end_.load(std::memory_order_relaxed);
-        if (SKUA_UNLIKELY(is_before(turns_end, first_left)))
-          turns_end_.store(first_left, std::memory_order_relaxed);
         return task;
       }
     }
@@ -102,11 +100,18 @@ class RunQueue {
 
   // Removes the task that was pushed last; nullptr if there is none. Owner only.
   [[nodiscard]] SKUA_ALWAYS_INLINE TaskHeader* pop_newest() noexcept {
+    return pop_newest([] {});
+  }
+  // The same for tests: calls `within()` between the steps of [RING-BACK].
+  template <typename Within>
+  [[nodiscard]] SKUA_ALWAYS_INLINE TaskHeader* pop_newest(Within within) noexcept {
     const std::uint32_t tail = tail_.load(std::memory_order_relaxed);
     std::uint64_t head = head_.load(std::memory_order_relaxed);
     if (distance(real_of(head), tail) == 0) return nullptr;
     TaskHeader* const task = slots_[(tail - 1) & mask_];
-    tail_.store(tail - 1, std::memory_order_relaxed);  // [RING-BACK]
+    // Release also for [RING-PUSH]: a thief may see this store, and not that of the push below it.
+    tail_.store(tail - 1, std::memory_order_release);  // [RING-BACK]
+    within();
     do {
       if (SKUA_UNLIKELY(distance(real_of(head), tail) == 0)) {  // A thief has claimed it.
         tail_.store(tail, std::memory_order_release);
@@ -120,9 +125,7 @@ class RunQueue {
 
   // There may be a task that is in turn. Owner only.
   bool has_in_turn() const noexcept {
-    const std::uint32_t tail = tail_.load(std::memory_order_relaxed);
-    const Position real = real_of(head_.load(std::memory_order_relaxed));
-    return is_before(tail - distance(real, tail), turns_end_.load(std::memory_order_relaxed));
+    return is_before(first_ready(), turns_end_.load(std::memory_order_relaxed));
   }
   // The task that was pushed last is in turn, or has been taken. Owner only.
   bool newest_is_in_turn() const noexcept {
@@ -130,10 +133,24 @@ class RunQueue {
                       tail_.load(std::memory_order_relaxed));
   }
 
+  // Now and then, at least once in 2^31 tasks: where the turns ended must not fall so far behind that it seems to be
+  // ahead. Owner only.
+  void keep_up() noexcept {
+    if (!has_in_turn()) {
+      turns_end_.store(first_ready(), std::memory_order_relaxed);
+    }
+  }
+
   // Moves half of this queue, rounded up, into `thief` and returns the youngest of it, to run at once;
   // nullptr if there is nothing to take, another thief is at it, or `thief` is more than half full.
   // `moved` is set to the number of tasks taken. The owner of `thief`, which is another queue.
   [[nodiscard]] TaskHeader* steal_into(RunQueue& thief, std::uint32_t& moved) noexcept {
+    return steal_into(thief, moved, [] {});
+  }
+  // The same for tests: calls `within()` when the tail has been read, and nothing claimed yet.
+  template <typename Within>
+  [[nodiscard]] TaskHeader* steal_into(RunQueue& thief, std::uint32_t& moved,
+                                       Within within) noexcept {
     moved = 0;
     const std::uint32_t thief_tail = thief.tail_.load(std::memory_order_relaxed);
     // [RING-CLAIM] A thief of the thief may still be copying.
@@ -148,6 +165,7 @@ class RunQueue {
       first = real_of(head);
       if (steal_of(head) != first) return nullptr;
       tail = tail_.load(std::memory_order_acquire);  // [RING-PUSH]
+      within();
       // An outdated head gives a wrong count, and a failing CAS.
       const std::uint32_t ready = ready_between(first, tail);
       count = ready - ready / 2;
@@ -185,11 +203,12 @@ class RunQueue {
     return capacity() - distance(steal, tail_.load(std::memory_order_relaxed));
   }
 
-  // Any thread; a snapshot that may be outdated.
+  // Any thread; a snapshot that may be outdated. A task that stands in the ring all the while is counted: as long as it
+  // does, neither end moves by more than the capacity. The newest one is not while its owner is about to take it.
   std::uint32_t size() const noexcept {
     const Position real = real_of(head_.load(std::memory_order_acquire));
     const std::uint32_t ready = ready_between(real, tail_.load(std::memory_order_acquire));
-    // More than fits: both moved between the two loads, and whoever is about to sleep must not take that for empty.
+    // More than fits: both moved between the two loads, and who is about to sleep must not take that for empty.
     return ready > capacity() ? capacity() : ready;
   }
   bool empty() const noexcept { return size() == 0; }
@@ -198,6 +217,11 @@ class RunQueue {
  private:
   using Position = std::uint16_t;
 
+  // The position of the oldest task, or the tail. Owner only.
+  std::uint32_t first_ready() const noexcept {
+    const std::uint32_t tail = tail_.load(std::memory_order_relaxed);
+    return tail - distance(real_of(head_.load(std::memory_order_relaxed)), tail);
+  }
   // The tail has all its 32 bits; those of the head say how far it is behind.
   static constexpr std::uint32_t distance(Position from, std::uint32_t tail) noexcept {
     return static_cast<Position>(tail - from);

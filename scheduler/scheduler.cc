@@ -222,11 +222,16 @@ Found Scheduler::next_by_level(LocalQueues& self, std::int32_t budget_left) noex
       return found;
     }
   }
-  if (ticks_until(self.injector_tick, tick) <= 0) {
+  const bool injectors_turn = ticks_until(self.injector_tick, tick) <= 0;
+  if (injectors_turn) {
     if (const Found found = from_injectors_in_turn(self, owed)) return found;
   }
   if (owed != kNoLevel) {
     if (const Found found = from_level(self, owed, budget_left)) return found;
+    if (injectors_turn) {  // Who is owed the tick has nothing.
+      const Level other = owed == kNormalLevel ? kLowLevel : kNormalLevel;
+      if (const Found found = one_from_injector(self, other, Source::kInjectorTick)) return found;
+    }
   }
   for (Level level = 0; level < kLevels; ++level) {
     if (level == owed) continue;

@@ -19,8 +19,8 @@ namespace {
 constexpr std::int64_t kLookAfterNs = 200'000;
 constexpr int kTurnsToClockMax = 32;
 
-// The oldest task of a ring waits for younger ones so long at most: shorter, and a tree of tasks is opened at its top again
-// before its youngest branch has ended, so that more of it is alive. Measured: scheduler/README.md.
+// The oldest task of a ring waits for younger ones so long at most: shorter, and a tree of tasks is opened at its top
+// again before its youngest branch has ended, so that more of it is alive. Measured: scheduler/README.md.
 constexpr std::int64_t kOldestAfterNs = 5'000'000;
 
 // How often the watch looks around: less often while there is nothing to do for it. With the time a worker may be stuck

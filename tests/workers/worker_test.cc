@@ -99,7 +99,10 @@ TEST_F(WorkerTurnTest, LooksAtSlotRingInjectorDriverAndThenParks) {
   EXPECT_EQ(turn(0), Seen(Turn::kRan, Source::kInjector));
   // The youngest is in the slot, the other two in the ring; the injector comes after them.
   inject(nothing());
-  EXPECT_EQ(turn(0), Seen(Turn::kRan, Source::kSlot));
+  const auto [what, source] = turn(0);
+  EXPECT_EQ(what, Turn::kRan);
+  // If 5 ms have passed, the slot's goes behind the oldest.
+  EXPECT_TRUE(source == Source::kSlotNewRun || source == Source::kRing);
   EXPECT_EQ(turn(0), Seen(Turn::kRan, Source::kRing));
   EXPECT_EQ(turn(0), Seen(Turn::kRan, Source::kRing));
   EXPECT_EQ(turn(0), Seen(Turn::kRan, Source::kInjector));

@@ -26,8 +26,8 @@ inline constexpr Level kLowLevel = static_cast<Level>(Priority::kLow);
 inline constexpr int kLevels = 3;
 inline constexpr Level kInheritLevel = 0xff;  // Of a task that is not spawned yet: its spawner's.
 
-// The order of tasks in a queue of a worker: the oldest first; or, for what is a step into a tree of tasks or back out of
-// it, the newest first, so that the tree is walked depth first, with few tasks alive and those in the cache.
+// The order of tasks in a queue of a worker: the oldest first; or, for what is a step into a tree of tasks or back out
+// of it, the newest first, so that the tree is walked depth first, with few tasks alive and those in the cache.
 enum class QueueOrder : std::uint8_t { kInTurn, kNewestFirst };
 
 // Units of a run: what a task may take from leaf operations before it has to let others run.
