@@ -142,9 +142,7 @@ class Runtime {
   // Threads: any, but no worker: a worker that blocks is a caller's bug, and ends the process.
   template <typename T>
   T block_on(Task<T> task) {
-    internal::JoinShare<T> share = internal::spawn_on(executor_, internal::current_worker_core(),
-                                                      std::move(task).release_handle())
-                                       .release_share();
+    internal::JoinShare<T> share = internal::spawn_on(executor_, std::move(task)).release_share();
     wait_for(share.state());
     if (share.slot().empty()) throw TaskCancelled();
     return share.slot().take();
@@ -152,14 +150,8 @@ class Runtime {
 
   // As skua::spawn(), from any thread.
   template <typename T>
-  JoinHandle<T> spawn(Task<T> task) {
-    return internal::spawn_on(executor_, internal::current_worker_core(),
-                              std::move(task).release_handle());
-  }
-  template <typename T>
-  JoinHandle<T> spawn(Task<T> task, const SpawnOptions& options) {
-    return internal::spawn_on(executor_, internal::current_worker_core(),
-                              std::move(task).release_handle(), options);
+  JoinHandle<T> spawn(Task<T> task, const SpawnOptions& options = {}) {
+    return internal::spawn_on(executor_, std::move(task), options);
   }
 
   // The same for a function that gives the Task, as skua::spawn().
@@ -172,8 +164,7 @@ class Runtime {
   template <typename T>
   JoinHandle<T> spawn_on(int worker, Task<T> task, const SpawnOptions& options = {}) {
     SKUA_REQUIRE(worker >= 0 && worker <= INT16_MAX, worker);
-    return internal::spawn_on(executor_, internal::current_worker_core(),
-                              std::move(task).release_handle(), options, worker);
+    return internal::spawn_on(executor_, std::move(task), options, worker);
   }
 
   // As skua::spawn_blocking(), from any thread.

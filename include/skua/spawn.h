@@ -74,17 +74,7 @@ JoinHandle<T> spawn_here(WorkerCore& worker, std::coroutine_handle<Promise<T>> t
   return join;
 }
 
-template <typename T>
-JoinHandle<T> spawn_on(Executor& executor, WorkerCore* spawner,
-                       std::coroutine_handle<Promise<T>> task) {
-  SpawnedTask* const header = make_spawned<T>(executor, spawner, task, TaskHeader::kAnywhere);
-  JoinHandle<T> join(header, slot_of_header<T>(header));
-  if (const TaskHeader* const deadline_of = deadline_to_inherit(spawner))
-    add_extras(header, deadline_of, {});
-  executor.schedule_spawned(header, spawner);
-  return join;
-}
-
+// On any executor, from any thread; `spawner` is the worker that it is, or nullptr.
 template <typename T>
 JoinHandle<T> spawn_on(Executor& executor, WorkerCore* spawner,
                        std::coroutine_handle<Promise<T>> task, const SpawnOptions& options,
@@ -97,6 +87,12 @@ JoinHandle<T> spawn_on(Executor& executor, WorkerCore* spawner,
     add_extras(header, deadline_of, options.name);
   executor.schedule_spawned(header, spawner);
   return join;
+}
+
+template <typename T>
+JoinHandle<T> spawn_on(Executor& executor, Task<T> task, const SpawnOptions& options = {},
+                       int home = TaskHeader::kAnywhere) {
+  return spawn_on(executor, current_worker_core(), std::move(task).release_handle(), options, home);
 }
 
 class [[nodiscard("co_await it")]] YieldAwaiter {
@@ -126,17 +122,13 @@ class [[nodiscard("co_await it")]] YieldAwaiter {
 template <typename T>
 JoinHandle<T> spawn(Task<T> task) {
   internal::WorkerCore* const worker = internal::current_worker_core();
-  if (SKUA_UNLIKELY(worker == nullptr)) {
-    return internal::spawn_on(internal::require_executor("skua::spawn"), nullptr,
-                              std::move(task).release_handle());
-  }
-  return internal::spawn_here(*worker, std::move(task).release_handle());
+  if (SKUA_LIKELY(worker != nullptr))
+    return internal::spawn_here(*worker, std::move(task).release_handle());
+  return internal::spawn_on(internal::require_executor("skua::spawn"), std::move(task));
 }
 template <typename T>
 JoinHandle<T> spawn(Task<T> task, const SpawnOptions& options) {
-  return internal::spawn_on(internal::require_executor("skua::spawn"),
-                            internal::current_worker_core(), std::move(task).release_handle(),
-                            options);
+  return internal::spawn_on(internal::require_executor("skua::spawn"), std::move(task), options);
 }
 
 // The same for a function that gives the Task: it is called by the new task, and lives as long as that, so it may be a
@@ -170,9 +162,8 @@ JoinHandle<T> spawn_local(Task<T> task, const SpawnOptions& options = {}) {
 template <typename T>
 JoinHandle<T> spawn_on(int worker, Task<T> task, const SpawnOptions& options = {}) {
   SKUA_REQUIRE(worker >= 0 && worker <= INT16_MAX, worker);
-  return internal::spawn_on(internal::require_executor("skua::spawn_on"),
-                            internal::current_worker_core(), std::move(task).release_handle(),
-                            options, worker);
+  return internal::spawn_on(internal::require_executor("skua::spawn_on"), std::move(task), options,
+                            worker);
 }
 
 namespace internal {
