@@ -359,10 +359,26 @@ std::size_t Driver::reap(std::uint64_t limit) noexcept {
   return woken;
 }
 
+// What on_event() is going to touch for these events of the poller. Sources that take turns by the hundreds are in no
+// cache, and it would wait for memory twice for each. A waiter may be gone: its address alone is used.
+void Driver::prefetch_sources(int begin, int end) const noexcept {
+  const auto source_of = [this](int i) {
+    const std::uint64_t data = poller_->event(i).data.u64;
+    const bool is_source = (data & kEventTagMask) == kSourceEventTag;
+    return is_source ? reinterpret_cast<const IoRegistration*>(data) : nullptr;
+  };
+  for (int i = begin; i < end; ++i) __builtin_prefetch(source_of(i), /*for writing*/ 1);
+  for (int i = begin; i < end; ++i) {
+    if (const IoRegistration* const source = source_of(i))
+      source->prefetch_waiter(Direction::kRead);
+  }
+}
+
 // What the last wait of the poller has fetched. Returns the number of tasks woken.
 std::size_t Driver::take_events(int count) noexcept {
   std::size_t woken = 0;
   for (int i = 0; i < count; ++i) {
+    if (i % kPrefetched == 0) prefetch_sources(i, std::min(i + kPrefetched, count));
     const epoll_event& event = poller_->event(i);
     const std::uint64_t data = event.data.u64;
     switch (data & kEventTagMask) {

@@ -103,6 +103,8 @@ class Driver {
            !held_.exchange(true, std::memory_order_acquire);  // [HOLD]
   }
   void release() noexcept { held_.store(false, std::memory_order_release); }  // [HOLD]
+  // A snapshot. Any thread.
+  bool is_held() const noexcept { return held_.load(std::memory_order_relaxed); }
 
   // Flushes, and wakes the tasks whose operations are complete or whose sources are ready, of up to `events_max` of
   // these (0 to Poller::kEventsMax); the others stay in the kernel, in their order. Returns how many. The holder.
@@ -140,6 +142,8 @@ class Driver {
   // Requests that are queued before they are handed over without waiting for an occasion: the kernel works on them
   // while the worker goes on.
   static constexpr unsigned kFlushAt = 32;
+  // Events whose sources are fetched ahead at a time.
+  static constexpr int kPrefetched = 16;
   // Until what the kernel did not find is cancelled again.
   static constexpr std::int64_t kCancelAgainNs = 1'000'000;
   static constexpr std::int64_t kAwake =
@@ -152,6 +156,7 @@ class Driver {
   static constexpr std::uint64_t kNoLimit = UINT64_MAX;
   std::uint64_t reap_limit(int events_max) const noexcept;
   std::size_t reap(std::uint64_t limit = kNoLimit) noexcept;
+  void prefetch_sources(int begin, int end) const noexcept;
   std::size_t take_events(int count) noexcept;
   std::size_t op_completed(IoOp* op, std::int32_t result, std::uint32_t flags) noexcept;
   std::size_t finish(IoOp* op, IoOp::Phase before) noexcept;

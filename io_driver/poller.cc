@@ -29,7 +29,7 @@ constexpr std::uint64_t kGenerationLimit = std::uint64_t{1}
 
 ReadinessAwaiter* waiter_of(std::uint64_t word) noexcept {
   if ((word & IoRegistration::kWaiter) == 0) return nullptr;
-  return reinterpret_cast<ReadinessAwaiter*>(word & ~std::uint64_t{7});
+  return reinterpret_cast<ReadinessAwaiter*>(word & ~IoRegistration::kTagMask);
 }
 
 std::uint64_t word_of(const ReadinessAwaiter* waiter) noexcept {

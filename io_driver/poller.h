@@ -50,6 +50,7 @@ class IoRegistration {
   // stands behind it.
   static constexpr std::uint64_t kMoreBehind = 8;
   static constexpr unsigned kGenerationShift = 4;
+  static constexpr std::uint64_t kTagMask = 7;  // Of a word with a waiter.
 
   IoRegistration() = default;
   IoRegistration(const IoRegistration&) = delete;
@@ -60,6 +61,11 @@ class IoRegistration {
 
   std::uint64_t word(Direction direction) const noexcept {
     return words_[index_of(direction)].load(std::memory_order_acquire);  // [READY]
+  }
+  // Fetches what on_event() will touch of who waits. Any thread.
+  void prefetch_waiter(Direction direction) const noexcept {
+    const std::uint64_t word = words_[index_of(direction)].load(std::memory_order_relaxed);
+    if ((word & kWaiter) != 0) __builtin_prefetch(reinterpret_cast<const void*>(word & ~kTagMask));
   }
   // The task that has the word `seen` finds that the call would say EAGAIN. Any thread.
   void clear(Direction direction, std::uint64_t seen) noexcept;

@@ -109,7 +109,7 @@ RuntimeMetrics collect_metrics(const WorkerSet& workers, const BlockingPool& poo
   const Scheduler& scheduler = workers.scheduler();
   for (int i = 0; i < scheduler.workers(); ++i) {
     metrics.workers.push_back(worker_metrics(workers, i));
-    metrics.tasks_ended += read(scheduler.counters(i).ended);
+    metrics.tasks_ended += read(workers.worker(i).ended);
   }
   metrics.tasks_spawned = metrics.tasks_ended + static_cast<std::uint64_t>(std::max<std::int64_t>(
                                                     workers.live_tasks(), 0));

@@ -10,6 +10,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <limits>
 
 #include "scheduler/home_queues.h"
 #include "scheduler/inject_queue.h"
@@ -28,11 +29,12 @@ namespace skua::internal {
 using Injectors = std::array<InjectQueue, kLevels>;
 
 struct alignas(kCacheLine) LocalQueues {
-  LocalQueues(int id, Injectors& injectors, ForkGate& gate, std::uint32_t ring_capacity,
-              std::uint64_t seed)
+  LocalQueues(int id, Injectors& injectors, InjectQueue& spill, ForkGate& gate,
+              std::uint32_t ring_capacity, std::uint64_t seed)
       : worker(id),
         access{InjectQueue::Access(injectors[0]), InjectQueue::Access(injectors[1]),
                InjectQueue::Access(injectors[2])},
+        spill_access(spill),
         victims(seed),
         rings{RunQueue<>(ring_capacity), RunQueue<>(ring_capacity), RunQueue<>(ring_capacity)},
         forks{ForkDeque(gate), ForkDeque(gate), ForkDeque(gate)},
@@ -82,6 +84,18 @@ struct alignas(kCacheLine) LocalQueues {
     core->running = nullptr;
   }
 
+  // Whoever waits longest behind younger tasks is next.
+  void call_oldest() noexcept {
+    for (Level level = 0; level < kLevels; ++level) {
+      rings[level].keep_up();
+      if (rings[level].empty()) continue;
+      streak[level] = std::numeric_limits<std::uint8_t>::max();
+      streaks_left[level] = 0;
+    }
+    spill_turn = true;
+    plain_ticks = 0;
+  }
+
   // A run goes on after others have come between: whoever calls restores its levels and the place of its forks.
   void resume_run() noexcept {
     end_runs();
@@ -89,6 +103,7 @@ struct alignas(kCacheLine) LocalQueues {
   }
 
   static constexpr Level kNoLevel = kLevels;
+  static constexpr std::uint16_t kStreaksMax = 20'000;
 
  private:
   SKUA_NOINLINE void begin_other_run(const TaskHeader& root, Level level) noexcept {
@@ -116,15 +131,20 @@ struct alignas(kCacheLine) LocalQueues {
   Level injector_turn = kNormalLevel;  // The level that is looked at first when that is so.
   std::uint8_t homed_turn = 0;         // By level: the homed tasks come before the ring.
   bool injector_before_high = false;   // The injector's kHigh tasks come before the own ones.
+  bool spill_turn = false;             // One of the tasks that have overflowed is next.
+  bool spill_first = false;            // A batch comes from there, and not from the injector.
   bool searching = false;
   bool serves_homed = true;  // No stand-in is the worker (workers/lending.h).
-  std::array<std::uint8_t, kLevels> slot_streak{};
+  // Runs in a row from the slot or of a ring's newest, and how often so many more may follow.
+  std::array<std::uint8_t, kLevels> streak{};
+  std::array<std::uint16_t, kLevels> streaks_left{kStreaksMax, kStreaksMax, kStreaksMax};
   // Owner writes, any thread reads.
   std::atomic<std::uint32_t> tick{0};
   // The owner, and a thief of the slot.
   Slot slot;
   // Owner only.
   std::array<InjectQueue::Access, kLevels> access;
+  InjectQueue::Access spill_access;
   StealOrder victims;
   std::array<TaskFifo, kLevels> homed;
   // Any thread.

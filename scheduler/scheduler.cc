@@ -19,6 +19,7 @@ bool steals(QueuePolicy policy) noexcept {
 
 Scheduler::Scheduler(const SchedulerTuning& tuning)
     : tuning_(tuning),
+      has_slots_(tuning.policy == QueuePolicy::kWorkStealing),
       steals_(steals(tuning.policy)),
       steals_forks_(tuning.policy != QueuePolicy::kThreadPerCore),
       gate_(tuning.barrier),
@@ -28,8 +29,8 @@ Scheduler::Scheduler(const SchedulerTuning& tuning)
   SKUA_REQUIRE(tuning.global_queue_interval >= 1, tuning.global_queue_interval);
   for (int i = 0; i < tuning.workers; ++i) {
     const std::uint64_t seed = tuning.seed + static_cast<std::uint64_t>(i);
-    locals_.push_back(
-        std::make_unique<LocalQueues>(i, injectors_, fork_gate_, tuning.ring_capacity, seed));
+    locals_.push_back(std::make_unique<LocalQueues>(i, injectors_, spill_, fork_gate_,
+                                                    tuning.ring_capacity, seed));
     locals_.back()->injector_tick = static_cast<std::uint32_t>(tuning.global_queue_interval);
   }
 }
@@ -45,8 +46,14 @@ void Scheduler::attach(int worker, WorkerCore& core) noexcept {
 
 // --- Publishing -------------------------------------------------------------------------------
 
-void Scheduler::overflow(LocalQueues& self, Level level, std::span<TaskHeader*> batch) noexcept {
+// An injector has a turn in 61 ticks: if that opened a tree at its top each time, the more of it would overflow.
+void Scheduler::overflow(LocalQueues& self, Level level, std::span<TaskHeader*> batch,
+                         QueueOrder order) noexcept {
   WorkerCounters::add(self.counters.overflows);
+  if (order == QueueOrder::kNewestFirst && level == kNormalLevel) {
+    spill_.push_batch(self.spill_access, batch);
+    return;
+  }
   injectors_[level].push_batch(self.access[level], batch);
 }
 
@@ -54,7 +61,7 @@ int Scheduler::push_by_policy(LocalQueues& self, TaskHeader* task, Level level) 
   if (task->root->home >= 0) {
     if (task->root->home != self.worker) return push_home(task, level);
     if (tuning_.policy == QueuePolicy::kThreadPerCore) {
-      fill_slot(self, task, level);
+      fill_slot(self, SlotEntry(task, level, QueueOrder::kInTurn));
     } else {
       self.fill_homed(task, level);
     }
@@ -94,37 +101,49 @@ int Scheduler::push_injector(TaskHeader* task, Level level) noexcept {
 
 // --- Looking: the injectors -------------------------------------------------------------------
 
-Found Scheduler::one_from_injector(LocalQueues& self, Level level, Source source) noexcept {
-  InjectQueue& injector = injectors_[level];
+Found Scheduler::one_from(InjectQueue& injector, InjectQueue::Access& access, LocalQueues& self,
+                          Level level, Source source) noexcept {
   TaskHeader* task = nullptr;
   if (injector.size_hint() == 0) return {};
-  if (injector.pop_batch(self.access[level], std::span(&task, 1)) == 0) return {};
+  if (injector.pop_batch(access, std::span(&task, 1)) == 0) return {};
   WorkerCounters::add(self.counters.injector_takes);
   return {task, source, level};
 }
 
 // A fair share, so that the other workers find something too. One runs at once, the others need room.
-Found Scheduler::batch_from_injector(LocalQueues& self, Level level) noexcept {
-  InjectQueue& injector = injectors_[level];
+Found Scheduler::batch_from(InjectQueue& injector, InjectQueue::Access& access, LocalQueues& self,
+                            Level level, QueueOrder order) noexcept {
   const std::size_t depth = injector.size_hint();
   if (depth == 0) return {};
   const std::size_t share =
       std::min(depth / static_cast<std::size_t>(tuning_.workers) + 1,
                std::min<std::size_t>(self.rings[level].room(), kInjectorBatchMax));
   std::array<TaskHeader*, kInjectorBatchMax> batch;
-  const std::size_t count = injector.take_batch(
-      self.access[level], std::span(batch).first(std::max<std::size_t>(share, 1)));
+  const std::size_t count =
+      injector.take_batch(access, std::span(batch).first(std::max<std::size_t>(share, 1)));
   if (count == 0) return {};
   WorkerCounters::add(self.counters.injector_takes, count);
-  for (std::size_t i = 1; i < count; ++i) append(self, batch[i], level);
+  for (std::size_t i = 1; i < count; ++i) append(self, batch[i], level, order);
   injector.settle(count);
   return {batch[0], Source::kInjector, level};
 }
 
-// kHigh tasks are taken one at a time: the others stay where any worker finds them, and wait for no batch.
+// kHigh tasks are taken one at a time: the others stay where any worker finds them, and wait for no batch. What has
+// overflowed and what comes from outside take turns.
 Found Scheduler::from_injector(LocalQueues& self, Level level) noexcept {
   if (level == kHighLevel || !steals_) return one_from_injector(self, level, Source::kInjector);
-  return batch_from_injector(self, level);
+  if (level != kNormalLevel || SKUA_LIKELY(spill_.size_hint() == 0)) {
+    return batch_from(injectors_[level], self.access[level], self, level, QueueOrder::kInTurn);
+  }
+  self.spill_first = !self.spill_first;
+  for (const bool from_spill : {self.spill_first, !self.spill_first}) {
+    const Found found =
+        from_spill
+            ? batch_from(spill_, self.spill_access, self, level, QueueOrder::kNewestFirst)
+            : batch_from(injectors_[level], self.access[level], self, level, QueueOrder::kInTurn);
+    if (found) return found;
+  }
+  return {};
 }
 
 // The injectors of kNormal and kLow come before the own queues in turn; kHigh has a turn in every look. A level that
@@ -180,7 +199,7 @@ Found Scheduler::from_level(LocalQueues& self, Level level, std::int32_t budget_
 bool Scheduler::is_plain_after_all(LocalQueues& self) noexcept {
   const std::uint32_t tick = self.tick.load(std::memory_order_relaxed);
   const int to_injector = ticks_until(self.injector_tick, tick);
-  if (to_injector <= 0 || !self.forks[kNormalLevel].looks_empty() ||
+  if (to_injector <= 0 || self.spill_turn || !self.forks[kNormalLevel].looks_empty() ||
       injectors_[kLowLevel].size_hint() != 0) {
     self.plain_ticks = 0;  // Asked again in the next tick, and each, while that lasts.
     return false;
@@ -196,11 +215,23 @@ Found Scheduler::next_by_level(LocalQueues& self, std::int32_t budget_left) noex
   if (SKUA_UNLIKELY(is_oldest_fork_due(self))) {
     if (const Found found = oldest_own_fork(self)) return found;
   }
-  if (ticks_until(self.injector_tick, tick) <= 0) {
+  if (SKUA_UNLIKELY(self.spill_turn)) {
+    self.spill_turn = false;
+    if (const Found found =
+            one_from(spill_, self.spill_access, self, kNormalLevel, Source::kInjectorTick)) {
+      return found;
+    }
+  }
+  const bool injectors_turn = ticks_until(self.injector_tick, tick) <= 0;
+  if (injectors_turn) {
     if (const Found found = from_injectors_in_turn(self, owed)) return found;
   }
   if (owed != kNoLevel) {
     if (const Found found = from_level(self, owed, budget_left)) return found;
+    if (injectors_turn) {  // Who is owed the tick has nothing.
+      const Level other = owed == kNormalLevel ? kLowLevel : kNormalLevel;
+      if (const Found found = one_from_injector(self, other, Source::kInjectorTick)) return found;
+    }
   }
   for (Level level = 0; level < kLevels; ++level) {
     if (level == owed) continue;
@@ -231,6 +262,7 @@ Found Scheduler::from_own_forks_in_turn(LocalQueues& self, Level level) noexcept
 
 Found Scheduler::oldest_own_fork(LocalQueues& self) noexcept {
   self.oldest_fork_tick = self.tick.load(std::memory_order_relaxed) + kOldestForkInterval;
+  self.call_oldest();
   for (Level level = 0; level < kLevels; ++level) {
     if (const Found found = from_own_forks(self, level, /*oldest=*/true)) return found;
   }
@@ -277,7 +309,10 @@ Found Scheduler::from_peers_forks(LocalQueues& self, int start, Level level) noe
 bool Scheduler::may_go_on(LocalQueues& self) noexcept {
   self.last_pause = self.tick.load(std::memory_order_relaxed);
   self.plain_ticks = 0;  // The next look computes it anew.
-  if (self.slot.filled() || self.inbox.maybe() || is_oldest_fork_due(self)) return false;
+  if (self.slot.filled() || self.inbox.maybe() || spill_.size_hint() != 0 ||
+      is_oldest_fork_due(self)) {
+    return false;
+  }
   for (Level level = 0; level < kLevels; ++level) {
     if (!self.rings[level].empty() || !self.homed[level].empty() ||
         injectors_[level].size_hint() != 0) {
@@ -369,7 +404,7 @@ bool Scheduler::any_work(const LocalQueues& self) const noexcept {
        std::any_of(self.homed_forks.begin(), self.homed_forks.end(), forks))) {
     return true;
   }
-  if (std::any_of(injectors_.begin(), injectors_.end(), pending)) return true;
+  if (pending(spill_) || std::any_of(injectors_.begin(), injectors_.end(), pending)) return true;
   if (!steals_forks_) return std::any_of(self.forks.begin(), self.forks.end(), forks);
   return std::any_of(locals_.begin(), locals_.end(), [&](const auto& peer) {
     return std::any_of(peer->rings.begin(), peer->rings.end(), waits) ||

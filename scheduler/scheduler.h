@@ -41,7 +41,8 @@ namespace skua::internal {
 enum class Source : std::uint8_t {
   kNone,
   kInjectorTick,  // An injector, because it was its turn.
-  kSlot,
+  kSlot,          // The run goes on with the budget of the one that has filled it.
+  kSlotNewRun,    // A step in a tree of tasks, with a budget of its own.
   kRing,
   kHomed,     // The queue of tasks that must stay on this worker.
   kFork,      // The next child of a fork of this worker.
@@ -107,14 +108,19 @@ class Scheduler {
   // `level` is that of the run to come. A homed task goes to its home, whatever the function.
 
   // A task that was spawned or woken on a worker: into its slot; what stood there goes to its ring. The worker itself.
-  [[nodiscard]] SKUA_ALWAYS_INLINE int push_slot(LocalQueues& self, TaskHeader* task,
-                                                 Level level) noexcept {
-    if (SKUA_UNLIKELY(task->root->home >= 0 || tuning_.policy != QueuePolicy::kWorkStealing)) {
+  [[nodiscard]] SKUA_ALWAYS_INLINE int push_slot(LocalQueues& self, TaskHeader* task, Level level,
+                                                 QueueOrder order) noexcept {
+    if (SKUA_UNLIKELY(task->root->home >= 0 || !has_slots_)) {
       return push_by_policy(self, task, level);
     }
+    return push_free_slot(self, task, level, order);
+  }
+  // The same for a task without a home. Requires: has_slots().
+  [[nodiscard]] SKUA_ALWAYS_INLINE int push_free_slot(LocalQueues& self, TaskHeader* task,
+                                                      Level level, QueueOrder order) noexcept {
     // Wakes nobody for a task in an empty slot: this worker is about to run it, and waking for each would cost
     // more than it gains (tokio#8065).
-    return fill_slot(self, task, level) ? idle_.take_sleeper() : IdleSet::kNobody;
+    return fill_slot(self, SlotEntry(task, level, order)) ? idle_.take_sleeper() : IdleSet::kNobody;
   }
   // To the end of the worker's ring. The worker itself.
   [[nodiscard]] int push_ring(LocalQueues& self, TaskHeader* task, Level level) noexcept {
@@ -149,7 +155,7 @@ class Scheduler {
   // The next task from the worker's own queues or the injectors. Counts a tick. `budget_left` is what the last run
   // has left of its coop budget.
   [[nodiscard]] SKUA_ALWAYS_INLINE Found next(LocalQueues& self,
-                                              std::int32_t budget_left) noexcept {
+                                              const std::int32_t& budget_left) noexcept {
     self.count_tick();
     // With kNormal tasks alone, in a tick that is owed to nobody, there is one slot and one ring to look at.
     if (SKUA_LIKELY((--self.plain_ticks > 0 || is_plain_after_all(self)) &&
@@ -158,9 +164,7 @@ class Scheduler {
       if (self.slot_level == kNormalLevel) {
         if (const Found found = from_slot(self, kNormalLevel, budget_left)) return found;
       }
-      self.slot_streak[kNormalLevel] = 0;
-      if (TaskHeader* const task = self.rings[kNormalLevel].pop())
-        return {task, Source::kRing, kNormalLevel};
+      if (const Found found = from_ring(self, kNormalLevel)) return found;
     }
     return next_by_level(self, budget_left);
   }
@@ -196,10 +200,14 @@ class Scheduler {
   // --- Any thread. ---
 
   QueuePolicy policy() const noexcept { return tuning_.policy; }
+  // A task without a home that is spawned or woken on a worker goes to its slot.
+  bool has_slots() const noexcept { return has_slots_; }
   int workers() const noexcept { return tuning_.workers; }
   WorkerCounters& counters(int worker) noexcept { return queues(worker).counters; }
   const WorkerCounters& counters(int worker) const noexcept { return queues(worker).counters; }
-  std::size_t injector_depth(Level level) const noexcept { return injectors_[level].size_hint(); }
+  std::size_t injector_depth(Level level) const noexcept {
+    return injectors_[level].size_hint() + (level == kNormalLevel ? spill_.size_hint() : 0);
+  }
   std::uint32_t ring_depth(int worker, Level level) const noexcept {
     return queues(worker).rings[level].size();
   }
@@ -259,28 +267,31 @@ class Scheduler {
   }
 
   // To the end of the worker's own queue for it.
-  SKUA_ALWAYS_INLINE void append(LocalQueues& self, TaskHeader* task, Level level) noexcept {
+  SKUA_ALWAYS_INLINE void append(LocalQueues& self, TaskHeader* task, Level level,
+                                 QueueOrder order = QueueOrder::kInTurn) noexcept {
     if (SKUA_UNLIKELY(task->root->home >= 0)) {
       self.fill_homed(task, level);
       return;
     }
     self.busy |= LocalQueues::shared_bit(level);
-    self.rings[level].push(
-        task, [&](std::span<TaskHeader*> batch) noexcept { overflow(self, level, batch); });
+    self.rings[level].push(task, order,
+                           [&](std::span<TaskHeader*> batch, QueueOrder batch_order) noexcept {
+                             overflow(self, level, batch, batch_order);
+                           });
   }
   // Returns true if a task was displaced from the slot, and is in its ring now.
-  SKUA_ALWAYS_INLINE bool fill_slot(LocalQueues& self, TaskHeader* task, Level level) noexcept {
-    const SlotEntry displaced = self.slot.exchange(SlotEntry(task, level), gate_);
-    self.slot_level = level;
-    self.busy |= LocalQueues::shared_bit(level);
+  SKUA_ALWAYS_INLINE bool fill_slot(LocalQueues& self, SlotEntry entry) noexcept {
+    const SlotEntry displaced = self.slot.exchange(entry, gate_);
+    self.slot_level = entry.level();
+    self.busy |= LocalQueues::shared_bit(entry.level());
     if (displaced.task() == nullptr) return false;
-    append(self, displaced.task(), displaced.level());
+    append(self, displaced.task(), displaced.level(), displaced.order());
     return true;
   }
-  // nullptr: it was stolen.
-  SKUA_ALWAYS_INLINE TaskHeader* empty_slot(LocalQueues& self) noexcept {
+  // Nothing: it was stolen.
+  SKUA_ALWAYS_INLINE SlotEntry empty_slot(LocalQueues& self) noexcept {
     self.slot_level = kNoLevel;
-    return self.slot.exchange(SlotEntry(), gate_).task();
+    return self.slot.exchange(SlotEntry(), gate_);
   }
 
   // The worker's own queues of a level.
@@ -293,31 +304,63 @@ class Scheduler {
     if (self.slot_level == level) {
       if (const Found found = from_slot(self, level, budget_left)) return found;
     }
-    self.slot_streak[level] = 0;
     if (SKUA_UNLIKELY((self.busy & LocalQueues::homed_bit(level)) != 0)) {
+      end_streaks(self, level);
       return from_ring_or_homed(self, level);
     }
-    if (TaskHeader* const task = self.rings[level].pop()) return {task, Source::kRing, level};
+    if (const Found found = from_ring(self, level)) return found;
     // Cleared first: a fork that was cut short gives no child, but may have queued its parent here.
     self.busy &= ~LocalQueues::shared_bit(level);
     return from_own_forks_in_turn(self, level);
   }
+  // After slot_runs_max tasks that have come before others: may as many more? Not before one that is in turn, and not
+  // for ever.
+  SKUA_ALWAYS_INLINE bool begin_streak(LocalQueues& self, Level level) const noexcept {
+    if (self.rings[level].has_in_turn() || (self.busy & LocalQueues::homed_bit(level)) != 0 ||
+        self.streaks_left[level] == 0) {
+      return false;
+    }
+    --self.streaks_left[level];
+    self.streak[level] = 0;
+    return true;
+  }
+  SKUA_ALWAYS_INLINE void end_streaks(LocalQueues& self, Level level) const noexcept {
+    self.streak[level] = 0;
+    self.streaks_left[level] = LocalQueues::kStreaksMax;
+  }
   SKUA_ALWAYS_INLINE Found from_slot(LocalQueues& self, Level level,
-                                     std::int32_t budget_left) noexcept {
-    TaskHeader* const task = empty_slot(self);
+                                     const std::int32_t& budget_left) noexcept {
+    const SlotEntry entry = empty_slot(self);
+    TaskHeader* const task = entry.task();
     if (SKUA_UNLIKELY(task == nullptr)) return {};
-    if (SKUA_LIKELY(self.slot_streak[level] < tuning_.slot_runs_max && budget_left > 0)) {
-      ++self.slot_streak[level];
+    const bool in_turn = entry.order() == QueueOrder::kInTurn;
+    const bool few = self.streak[level] < tuning_.slot_runs_max;
+    if (SKUA_LIKELY(in_turn ? few && budget_left > 0 : few || begin_streak(self, level))) {
+      ++self.streak[level];
       WorkerCounters::add(self.counters.slot_runs);
-      return {task, Source::kSlot, level};
+      return {task, in_turn ? Source::kSlot : Source::kSlotNewRun, level};
     }
     // Two tasks that wake each other must not keep the others waiting: the slot goes to the end of the line, if there
     // is one.
     if (self.rings[level].empty() && (self.busy & LocalQueues::homed_bit(level)) == 0) {
-      self.slot_streak[level] = 0;
+      end_streaks(self, level);
       return {task, Source::kRing, level};
     }
-    append(self, task, level);
+    append(self, task, level, entry.order());
+    return {};
+  }
+  // The youngest if that is its order, and not too many have come before the oldest; else that.
+  SKUA_ALWAYS_INLINE Found from_ring(LocalQueues& self, Level level) noexcept {
+    RunQueue<>& ring = self.rings[level];
+    if (!ring.newest_is_in_turn() &&
+        (self.streak[level] < tuning_.slot_runs_max || begin_streak(self, level))) {
+      if (TaskHeader* const task = ring.pop_newest()) {
+        ++self.streak[level];
+        return {task, Source::kRing, level};
+      }
+    }
+    end_streaks(self, level);
+    if (TaskHeader* const task = ring.pop()) return {task, Source::kRing, level};
     return {};
   }
 
@@ -330,26 +373,34 @@ class Scheduler {
   int push_by_policy(LocalQueues& self, TaskHeader* task, Level level) noexcept;
   int push_yielded_by_policy(LocalQueues& self, TaskHeader* task, Level level) noexcept;
   int push_home(TaskHeader* task, Level level) noexcept;
-  void overflow(LocalQueues& self, Level level, std::span<TaskHeader*> batch) noexcept;
+  void overflow(LocalQueues& self, Level level, std::span<TaskHeader*> batch,
+                QueueOrder order) noexcept;
   SKUA_NOINLINE bool is_plain_after_all(LocalQueues& self) noexcept;
   SKUA_NOINLINE Found next_by_level(LocalQueues& self, std::int32_t budget_left) noexcept;
   Found from_level(LocalQueues& self, Level level, std::int32_t budget_left) noexcept;
   Found from_ring_or_homed(LocalQueues& self, Level level) noexcept;
   Found from_injectors_in_turn(LocalQueues& self, Level owed) noexcept;
   Found from_injector(LocalQueues& self, Level level) noexcept;
-  Found one_from_injector(LocalQueues& self, Level level, Source source) noexcept;
-  Found batch_from_injector(LocalQueues& self, Level level) noexcept;
+  Found one_from(InjectQueue& injector, InjectQueue::Access& access, LocalQueues& self, Level level,
+                 Source source) noexcept;
+  Found one_from_injector(LocalQueues& self, Level level, Source source) noexcept {
+    return one_from(injectors_[level], self.access[level], self, level, source);
+  }
+  Found batch_from(InjectQueue& injector, InjectQueue::Access& access, LocalQueues& self,
+                   Level level, QueueOrder order) noexcept;
   Found from_peers(LocalQueues& self) noexcept;
   int stop_search(LocalQueues& self) noexcept;
   bool any_work(const LocalQueues& self) const noexcept;
 
   // Constant after construction.
   const SchedulerTuning tuning_;
+  const bool has_slots_;     // For tasks without a home.
   const bool steals_;        // Rings are in use, and are stolen from.
   const bool steals_forks_;  // Forks are.
   // Any thread.
   SlotGate gate_;
   Injectors injectors_;
+  InjectQueue spill_;  // What overflows from rings of kNormal in which no task is in turn.
   IdleSet idle_;
   ForkGate fork_gate_;
   std::vector<std::unique_ptr<LocalQueues>> locals_;

@@ -24,6 +24,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "scheduler/run_queue.h"
 #include "skua/internal/config.h"
 #include "skua/internal/task_header.h"
 #include "skua/internal/worker_core.h"
@@ -58,21 +59,28 @@ class SlotGate {
   std::atomic<std::uint32_t> thieves_;
 };
 
-// A task and the level of its run, or nothing, in one word.
+// A task, the level of its run, and its order if it has to go to the ring; or nothing. In one word.
 class SlotEntry {
  public:
   SlotEntry() noexcept = default;
-  SlotEntry(TaskHeader* task, Level level) noexcept
-      : word_(reinterpret_cast<std::uintptr_t>(task) | level) {}
+  SlotEntry(TaskHeader* task, Level level, QueueOrder order) noexcept
+      : word_(reinterpret_cast<std::uintptr_t>(task) | level |
+              (order == QueueOrder::kNewestFirst ? kNewestFirstBit : 0)) {}
   explicit SlotEntry(std::uintptr_t word) noexcept : word_(word) {}
 
-  TaskHeader* task() const noexcept { return reinterpret_cast<TaskHeader*>(word_ & ~kLevelMask); }
+  TaskHeader* task() const noexcept {
+    return reinterpret_cast<TaskHeader*>(word_ & ~(kLevelMask | kNewestFirstBit));
+  }
   Level level() const noexcept { return static_cast<Level>(word_ & kLevelMask); }
+  QueueOrder order() const noexcept {
+    return (word_ & kNewestFirstBit) != 0 ? QueueOrder::kNewestFirst : QueueOrder::kInTurn;
+  }
   std::uintptr_t word() const noexcept { return word_; }
 
  private:
   static constexpr std::uintptr_t kLevelMask = 3;
-  static_assert(alignof(TaskHeader) > kLevelMask);
+  static constexpr std::uintptr_t kNewestFirstBit = 4;
+  static_assert(alignof(TaskHeader) > (kLevelMask | kNewestFirstBit));
 
   std::uintptr_t word_ = 0;
 };

@@ -26,7 +26,6 @@ struct WorkerCounters {
   Counter wakes{0};  // Other workers woken.
   Counter lends{0};  // Times a task has blocked in place, and a stand-in was the worker.
   Counter spawned{0};
-  Counter ended{0};
 
   // Owner only, hence no read-modify-write.
   static void add(Counter& counter, std::uint64_t n = 1) noexcept {

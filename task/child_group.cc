@@ -77,8 +77,8 @@ void ChildGroup::launch(ChildNode* node, const ChildOrigin& origin) noexcept {
   if (refused) {
     task->resume.destroy();
     release(node);
-  } else if (!origin.executor.schedule_spawned(task, origin.spawner)) {
-    refuse_task(task);  // *node may be gone.
+  } else {
+    origin.executor.schedule_spawned(task, origin.spawner);  // *node may be gone.
   }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "task/context.h"
 
+#include <cxxabi.h>
 #include <string>
 
 #include "skua/internal/check.h"
@@ -13,6 +14,10 @@ thread_local constinit Context context;
 SKUA_NOINLINE Context& this_context() noexcept {
   asm volatile("");  // Else the compiler proves the function pure and merges two calls.
   return context;
+}
+
+void Context::find_exceptions() noexcept {
+  exceptions = reinterpret_cast<const ThreadExceptions*>(abi::__cxa_get_globals());
 }
 
 SKUA_NOINLINE Executor* current_executor() noexcept {

@@ -2,8 +2,32 @@
 #include "skua/internal/fork.h"
 
 #include "skua/internal/executor.h"
+#include "skua/internal/final_awaiter.h"
+#include "skua/internal/frame.h"
+#include "task/context.h"
 
 namespace skua::internal {
+
+// As child_done(), where transfers need the trampoline or records were stolen.
+std::coroutine_handle<> ForkRecord::child_done_slowly(WorkerCore& worker,
+                                                      std::uintptr_t parent) noexcept {
+  if ((parent & PromiseBase::kForkedTag) == 0) return transfer_to(last_done(worker), worker);
+  return child_done_after(worker.forks->try_pop_if(this), worker);
+}
+
+// A child that is not the last has ended, and `pop` is what became of the record.
+std::coroutine_handle<> ForkRecord::child_done_after(ForkDeque::Pop pop,
+                                                     WorkerCore& worker) noexcept {
+  const bool on_path = pop == ForkDeque::Pop::kTaken ||
+                       (pop == ForkDeque::Pop::kContended && worker.forks->pop_contended());
+  if (!on_path) return transfer_to(ended_off_path(worker), worker);
+  if (--worker.budget <= 0) return pause(worker);
+  return transfer_to(advance(worker), worker);
+}
+
+std::coroutine_handle<> ForkRecord::advance_by_run_loop(WorkerCore& worker) noexcept {
+  return transfer_to(advance(worker), worker);
+}
 
 std::coroutine_handle<> ForkRecord::ended_off_path(WorkerCore& worker) noexcept {
   if (join_.fetch_sub(1, std::memory_order_acq_rel) != 1) return nothing_to_run(worker);  // [FORK]
@@ -44,7 +68,8 @@ std::coroutine_handle<> ForkRecord::end_cut_short(WorkerCore& worker) noexcept {
 
 // Makes what is next into a task that can be queued or run. *this may be gone.
 // A child could not be made: it has ended with the current exception, and the next one is due.
-std::coroutine_handle<> ForkRecord::advance_after_failure(WorkerCore& worker) noexcept {
+std::coroutine_handle<> ForkRecord::advance_after_failure() noexcept {
+  WorkerCore& worker = *this_context().worker;
   fail_(*this, next_ - 1);
   while (!all_started()) {
     try {
@@ -83,23 +108,30 @@ std::coroutine_handle<> ForkRecord::pause(WorkerCore& worker) noexcept {
   return std::noop_coroutine();
 }
 
-void finish_root(TaskHeader* header) noexcept {
-  auto* const task = static_cast<SpawnedTask*>(header);
-  Executor* const executor = task->executor;
+std::coroutine_handle<> end_plain_slowly(void* frame, void* block, TaskHeader* task,
+                                         std::uintptr_t parent) noexcept {
   WorkerCore& worker = *task->worker;
-  if (task->enrolled) executor->retire(task, worker);
-  const bool draining = executor->task_ended(worker);
-  // What a task throws while it is being aborted is nobody's fault either; nor is it a failure to end because what one
-  // waits for was cancelled, by a shutdown for one.
-  task->complete(task->threw && !task->threw_cancelled &&
-                 !task->abort_requested());  // *task may be gone.
-  if (draining) executor->task_drained();
+  const bool forked = (parent & PromiseBase::kTagMask) != 0;
+  if (forked && task->enrolled) task->leave_root();
+  free_block(block, mark_of_frame(frame)->block_bytes);
+  if (forked) return ForkRecord::of(parent)->child_done(worker, parent);
+  return transfer_to(reinterpret_cast<PromiseBase*>(parent)->handle(), worker);
 }
 
 void refuse_task(SpawnedTask* task) noexcept {
   task->killed = true;
   task->resume.destroy();
   task->complete(false);  // *task may be gone.
+}
+
+void add_extras(SpawnedTask* task, const TaskHeader* deadline_of, std::string_view name) {
+  try {
+    if (deadline_of != nullptr) task->inherit_deadline(*deadline_of);
+    task->set_name(name.data(), name.size());
+  } catch (...) {
+    refuse_task(task);
+    throw;
+  }
 }
 
 }  // namespace skua::internal

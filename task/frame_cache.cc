@@ -67,7 +67,7 @@ std::int64_t live_blocks() {
 void FrameCache::attach(FrameDepot* depot, std::int32_t capacity) noexcept {
   depot_ = depot;
   capacity_.store(capacity, std::memory_order_relaxed);
-  for (List& list : lists_) list.room.store(capacity, std::memory_order_relaxed);
+  for (List& list : kept_lists()) list.room.store(capacity, std::memory_order_relaxed);
 }
 
 bool FrameCache::attached() noexcept {
@@ -137,7 +137,7 @@ void FrameCache::spill(List& list, std::size_t index) noexcept {
 }
 
 void FrameCache::release() noexcept {
-  for (List& list : lists_) {
+  for (List& list : kept_lists()) {
     count(-delete_blocks(list.first));
     list.first = nullptr;
     list.room.store(0, std::memory_order_relaxed);
@@ -150,7 +150,9 @@ void FrameCache::release() noexcept {
 std::int64_t FrameCache::balance() const noexcept {
   std::int64_t sum = obtained_.load(std::memory_order_relaxed);
   const std::int32_t capacity = capacity_.load(std::memory_order_relaxed);
-  for (const List& list : lists_) sum -= capacity - list.room.load(std::memory_order_relaxed);
+  for (std::size_t i = 0; i < kFrameClasses; ++i) {
+    sum -= capacity - lists_[i].room.load(std::memory_order_relaxed);
+  }
   return sum;
 }
 

@@ -58,16 +58,19 @@ void ThreadJoiner::give_turn() noexcept {
 
 // --- JoinState --------------------------------------------------------------------------------
 
+// Nobody is left to take the exception of a detached task.
+SKUA_COLD static void fail_detached(const JoinState& state) {
+  fatal("a detached task ended with an exception: task " + std::to_string(state.id) + " \"" +
+        (state.name() != nullptr ? state.name() : "") + "\"");
+}
+
 void JoinState::complete(bool threw) noexcept {
   std::uintptr_t joiner = join.load(std::memory_order_acquire);  // [JOIN]
   // A handle that was dropped stays so; a joiner may be taken back.
   if (joiner != kDetached) joiner = join.exchange(kComplete, std::memory_order_acq_rel);  // [JOIN]
   if (joiner == kEmpty) return;
   if (joiner == kDetached) {
-    if (threw && !abandoned) {
-      fatal("a detached task ended with an exception: task " + std::to_string(id) + " \"" +
-            (name() != nullptr ? name() : "") + "\"");
-    }
+    if (SKUA_UNLIKELY(threw && !abandoned)) fail_detached(*this);
     vtable->release(this);
     return;
   }
@@ -78,7 +81,7 @@ void JoinState::complete(bool threw) noexcept {
   } else if ((joiner & kCancelledTag) != 0) {
     reinterpret_cast<TaskHeader*>(joiner & ~kCancelledTag)->wake_cancelled();
   } else {
-    reinterpret_cast<TaskHeader*>(joiner)->wake();
+    reinterpret_cast<TaskHeader*>(joiner)->wake_joiner();
   }
   // *this may be gone.
 }
@@ -89,7 +92,7 @@ void JoinState::drop_handle() noexcept {
     return;
   }
   // Dropped because its owner was aborted or is failing already: what the task throws must not end the process.
-  if (this_context().killing || std::uncaught_exceptions() > 0) abandoned = true;
+  if (this_context().unwinds()) abandoned = true;
   if (join.exchange(kDetached, std::memory_order_acq_rel) == kComplete) vtable->release(this);
 }
 
@@ -212,6 +215,10 @@ bool TaskHeader::claim_wake() noexcept {
 
 void TaskHeader::wake() noexcept {
   if (claim_wake()) root->executor->schedule(this);
+}
+
+void TaskHeader::wake_joiner() noexcept {
+  if (claim_wake()) root->executor->schedule_joiner(this);
 }
 
 void TaskHeader::wake_cancelled() noexcept {
@@ -461,6 +468,26 @@ void TaskHeader::kill() noexcept {
   frame->handle().destroy();
   context.killing = false;
   context.resume(*core, ForkRecord::of(parent)->child_killed(*core, parent));
+}
+
+void finish_root(TaskHeader* header) noexcept {
+  auto* const task = static_cast<SpawnedTask*>(header);
+  WorkerCore& worker = *task->worker;
+  Executor* const executor = worker.executor;
+  if (task->enrolled) executor->retire(task, worker);
+  // Before the joiner is woken, so that it finds the task counted.
+  worker.count_ended();
+  // What a task throws while it is being aborted is nobody's fault either; nor is it a failure to end because what one
+  // waits for was cancelled, by a shutdown for one.
+  const bool failed =
+      SKUA_UNLIKELY(task->threw) && !task->threw_cancelled && !task->abort_requested();
+  const bool draining = worker.draining;
+  if (task->join.load(std::memory_order_acquire) == JoinState::kDetached && !failed) {  // [JOIN]
+    task->vtable->release(task);  // As complete() does: the usual end of a task that nobody awaits.
+  } else {
+    task->complete(failed);  // *task may be gone.
+  }
+  if (SKUA_UNLIKELY(draining)) executor->task_drained();
 }
 
 }  // namespace skua::internal

@@ -14,15 +14,21 @@ namespace skua::internal {
 // worker is woken at most. One thread at a time; it flushes before it goes on to something else.
 class WakeBatch {
  public:
-  // As task->wake(), a little later. *task may be gone.
+  // As task->wake(), at the flush. Tasks that have waited for long are in no cache: the first thing that is touched of
+  // each is fetched while the others are added.
   void add(TaskHeader* task) noexcept {
-    if (!task->claim_wake()) return;
     if (size_ == kTasksMax) flush();
+    __builtin_prefetch(task, /*for writing*/ 1);
     tasks_[size_++] = task;
   }
 
+  // They may be gone.
   void flush() noexcept {
-    const std::span<TaskHeader*> all(tasks_.data(), size_);
+    std::size_t size = 0;
+    for (TaskHeader* const task : std::span(tasks_.data(), size_)) {
+      if (task->claim_wake()) tasks_[size++] = task;
+    }
+    const std::span<TaskHeader*> all(tasks_.data(), size);
     size_ = 0;
     // As a rule they belong to one runtime.
     for (std::size_t begin = 0; begin < all.size();) {

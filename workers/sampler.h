@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Measures a few of a worker's runs by the clock. Two readings of the clock for each run would cost more than many a
-// run (40 ns), so one in 64 is measured; the others pay a decrement.
+// run (40 ns), so one in 128 is measured; the others pay a decrement.
 //
-//   run time           of one run in 64
-//   scheduling delay   of one task in 64 that the worker queues for itself: which task, and when, is noted here, and
+//   run time           of one run in 128
+//   scheduling delay   of one task in 128 that the worker queues for itself: which task, and when, is noted here, and
 //                      settled when this worker runs that very task
 #pragma once
 
@@ -45,7 +45,7 @@ class SampledDurations {
 // All but the histograms is the worker's own.
 class Sampler {
  public:
-  static constexpr int kInterval = 64;
+  static constexpr int kInterval = 128;
   // What takes longer counts as this much in the mean: a single one is forgotten after a thousand runs.
   static constexpr std::int64_t kLongRunNs = 200'000;
 

@@ -6,6 +6,7 @@
 
 #include "io_driver/driver.h"
 #include "skua/internal/check.h"
+#include "skua/internal/frame_cache.h"
 #include "task/context.h"
 #include "time/clock.h"
 #include "workers/worker_set.h"
@@ -16,7 +17,11 @@ namespace {
 // A worker looks at the driver and the timers when so long has passed since the last time, whatever the tasks do. The
 // clock is read after so many turns, or fewer, if they are long: one reading costs as much as a short turn.
 constexpr std::int64_t kLookAfterNs = 200'000;
-constexpr int kTurnsToClockMax = 16;
+constexpr int kTurnsToClockMax = 32;
+
+// The oldest task of a ring waits for younger ones so long at most: shorter, and a tree of tasks is opened at its top
+// again before its youngest branch has ended, so that more of it is alive. Measured: scheduler/README.md.
+constexpr std::int64_t kOldestAfterNs = 5'000'000;
 
 // How often the watch looks around: less often while there is nothing to do for it. With the time a worker may be stuck
 // unnoticed (SchedulerTuning::stuck_after_ns) this keeps what waits for it below 5 ms.
@@ -86,6 +91,8 @@ void Worker::uninstall() noexcept {
 void Worker::enter() noexcept {
   worker_of_thread = this;
   context = &this_context();
+  context->worker = this;
+  frames = &frame_cache_of_thread;
   queues_.serves_homed = stand_in_of_thread == kOwnThread;
   set_runs_tasks(true);
   set_current_driver(set_.driver_.get());
@@ -96,7 +103,9 @@ void Worker::leave() noexcept {
   set_current_timer_queue(nullptr);
   set_current_driver(nullptr);
   set_runs_tasks(false);
+  context->worker = nullptr;
   context = nullptr;
+  frames = nullptr;
   worker_of_thread = nullptr;
 }
 
@@ -163,15 +172,17 @@ bool Worker::pass_on() noexcept {
 
 void Worker::become_stand_in(int number) noexcept { stand_in_of_thread = number; }
 
-SKUA_ALWAYS_INLINE void Worker::run(const Found& found, bool draining) noexcept {
+SKUA_ALWAYS_INLINE void Worker::run(WorkerSet& set, LocalQueues& queues, const Found& found,
+                                    bool draining) noexcept {
   TaskHeader* const task = found.task;
-  set_.unpark(set_.scheduler_.end_search(queues_));
+  set.unpark(set.scheduler_.end_search(queues));
   if (SKUA_UNLIKELY(has_slept_)) leave_sleep();
-  WorkerCounters::add(queues_.counters.runs);
+  WorkerCounters::add(queues.counters.runs);
   // A task in the slot inherits the time slice of the one that has put it there.
   if (found.source != Source::kSlot) budget = kRunBudget;
-  running = task->root;
-  queues_.begin_run(*running, found.level);
+  TaskHeader* const root = task->root;
+  running = root;
+  queues.begin_run(*root, found.level);
   const bool timed = sampler_.begin_run(task);
   task->worker = this;
   if (SKUA_UNLIKELY(timed || draining || task->is_aborted())) {
@@ -229,7 +240,21 @@ bool Worker::look_at_events() noexcept {
   }
   turns_since_look_ = 0;
   last_look_ns_ = now_ns();
+  if (last_look_ns_ - last_oldest_ns_ >= kOldestAfterNs) {
+    last_oldest_ns_ = last_look_ns_;
+    queues_.call_oldest();
+  }
   return set_.fire_timers(last_look_ns_) || woken > 0;
+}
+
+// As look_at_events(), by a worker that is about to park. It leaves the driver to park() if it is free: to wait there
+// fetches what has come as well, and ends at once then. Not if operations are in flight: these are often complete
+// already, which is seen without a system call.
+bool Worker::look_before_parking() noexcept {
+  const Driver& driver = *set_.driver_;
+  if (driver.is_held() || driver.in_flight() > 0) return look_at_events();
+  queues_.end_runs();
+  return set_.earliest_timer() != kNeverNs && set_.fire_timers(now_ns());
 }
 
 // True if it is time to look at the driver and the timers. Decides when to look at the clock next.
@@ -251,33 +276,34 @@ SKUA_NOINLINE bool Worker::look_is_due() noexcept {
   return due;
 }
 
-SKUA_ALWAYS_INLINE Turn Worker::step(Source& source) noexcept {
-  Scheduler& scheduler = set_.scheduler_;
+// `source` may be nullptr. References in locals: the compiler loads a member anew after each store.
+SKUA_ALWAYS_INLINE Turn Worker::step(Source* source) noexcept {
+  WorkerSet& set = set_;
+  LocalQueues& queues = queues_;
   // The drain begins when no worker is within a turn, so this holds until the end of it.
   const std::uint32_t signal = signal_.load(std::memory_order_acquire);
   constexpr auto kDraining = static_cast<std::uint32_t>(WorkerSet::Phase::kDraining);
   if (SKUA_UNLIKELY((signal & ~kDraining) != 0)) return heed_signal(signal, source);
   if (SKUA_UNLIKELY(--turns_to_clock_ <= 0) && look_is_due()) look_at_events();
-  const Found found = scheduler.next(queues_, budget);
+  const Found found = set.scheduler_.next(queues, budget);
   if (SKUA_UNLIKELY(!found)) return turn_without_task(source);
-  source = found.source;
-  run(found, signal == kDraining);
+  if (source != nullptr) *source = found.source;
+  run(set, queues, found, signal == kDraining);
   return Turn::kRan;
 }
 
-Turn Worker::turn(Source& source) noexcept { return step(source); }
+Turn Worker::turn(Source& source) noexcept { return step(&source); }
 
 Turn Worker::run_until(const ThreadJoiner* joiner) noexcept {
-  Source source;
   while (joiner == nullptr || !joiner->notified()) {
-    const Turn turn = step(source);
+    const Turn turn = step(nullptr);
     if (SKUA_UNLIKELY(turn >= Turn::kWanted)) return turn;
   }
   return Turn::kPolled;
 }
 
-SKUA_NOINLINE Turn Worker::heed_signal(std::uint32_t signal, Source& source) noexcept {
-  source = Source::kNone;
+SKUA_NOINLINE Turn Worker::heed_signal(std::uint32_t signal, Source* source) noexcept {
+  if (source != nullptr) *source = Source::kNone;
   set_.unpark(set_.scheduler_.end_search(queues_));
   if ((signal & kWantedBit) != 0) return Turn::kWanted;
   if (static_cast<WorkerSet::Phase>(signal & kPhaseMask) == WorkerSet::Phase::kStopped) {
@@ -290,17 +316,17 @@ SKUA_NOINLINE Turn Worker::heed_signal(std::uint32_t signal, Source& source) noe
   return Turn::kPolled;
 }
 
-SKUA_NOINLINE Turn Worker::turn_without_task(Source& source) noexcept {
+SKUA_NOINLINE Turn Worker::turn_without_task(Source* source) noexcept {
   Scheduler& scheduler = set_.scheduler_;
   Found found = scheduler.steal(queues_);
   if (!found) {
-    source = Source::kNone;
-    if (look_at_events()) return Turn::kPolled;
+    if (source != nullptr) *source = Source::kNone;
+    if (look_before_parking()) return Turn::kPolled;
     if (has_slept_ && scheduler.has_watch(queues_)) found = look_late();
   }
   if (!found) return park();
-  source = found.source;
-  run(found, set_.phase() == WorkerSet::Phase::kDraining);
+  if (source != nullptr) *source = found.source;
+  run(set_, queues_, found, set_.phase() == WorkerSet::Phase::kDraining);
   return Turn::kRan;
 }
 
@@ -345,7 +371,8 @@ Turn Worker::park() noexcept {
   }
   if (driver.try_hold()) {
     std::size_t woken = 0;
-    if (parker_.begin_driver()) {
+    const bool looked = parker_.begin_driver();
+    if (looked) {
       WorkerCounters::add(counters.driver_waits);
       const std::int64_t deadline_ns = std::min(set_.earliest_deadline(), limit_ns);
       driver.announce_wait(deadline_ns);
@@ -363,7 +390,12 @@ Turn Worker::park() noexcept {
     // Before the driver is free: who finds it so, finds this worker awake, too (WorkerSet::move_clock).
     scheduler.wake_up(queues_);
     driver.release();
-    set_.fire_timers(note_time());
+    const std::int64_t now = note_time();
+    if (looked) {
+      turns_since_look_ = 0;
+      last_look_ns_ = now;
+    }
+    set_.fire_timers(now);
     if (woken > 0 && set_.options_.eager_handover) set_.unpark(scheduler.hand_over_driver());
   } else {
     // Another worker holds the driver: it sleeps there, or will when it has run out of work. If it gets stuck

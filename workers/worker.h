@@ -68,24 +68,26 @@ class Worker : public WorkerCore {
 
  private:
   friend WorkerSet;
+  friend void schedule_spawned_here(WorkerCore& worker, SpawnedTask* task) noexcept;
 
   // Bits of `signal_`: what other threads want of the worker.
   static constexpr std::uint32_t kPhaseMask = 3;  // WorkerSet::Phase.
   static constexpr std::uint32_t kWantedBit = 4;
 
-  Turn step(Source& source) noexcept;
-  Turn heed_signal(std::uint32_t signal, Source& source) noexcept;
+  Turn step(Source* source) noexcept;
+  Turn heed_signal(std::uint32_t signal, Source* source) noexcept;
   void enter() noexcept;
   void leave() noexcept;
   void await_claim(Lending::Claim& claim) noexcept;
   void want() noexcept;
-  void run(const Found& found, bool draining) noexcept;
+  void run(WorkerSet& set, LocalQueues& queues, const Found& found, bool draining) noexcept;
   void run_specially(TaskHeader* task, bool timed, bool draining) noexcept;
   int events_max() noexcept;
   bool has_enough_to_share() const noexcept;
   bool look_at_events() noexcept;
+  bool look_before_parking() noexcept;
   bool look_is_due() noexcept;
-  Turn turn_without_task(Source& source) noexcept;
+  Turn turn_without_task(Source* source) noexcept;
   Found look_late() noexcept;
   void leave_sleep() noexcept;
   std::int64_t note_time() noexcept;
@@ -100,6 +102,7 @@ class Worker : public WorkerCore {
   int turns_since_look_ = 0;      // At the driver and the timers, as of the last look at the clock.
   int looks_without_events_ = 0;  // In a row.
   std::int64_t last_look_ns_ = 0;
+  std::int64_t last_oldest_ns_ = 0;  // When who waits longest had its turn by the clock.
   std::int64_t last_clock_ns_ = 0;
   bool has_slept_ = false;     // Or was about to, since the last run.
   int linger_ = 0;             // Looks for which the watch stays though no peer is awake.

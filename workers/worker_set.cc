@@ -11,6 +11,7 @@
 #include "base/futex.h"
 #include "base/membarrier.h"
 #include "skua/internal/check.h"
+#include "skua/internal/promise_base.h"
 #include "skua/status.h"
 #include "task/context.h"
 #include "time/clock.h"
@@ -177,9 +178,11 @@ void WorkerSet::begin_drain() noexcept {
   const std::uint64_t outside = outside_spawns_.fetch_or(1, std::memory_order_acq_rel) >> 1;
   std::int64_t left = static_cast<std::int64_t>(outside);
   for (int i = 0; i < options_.workers; ++i) {
+    Worker& worker = *workers_[static_cast<std::size_t>(i)];
     const WorkerCounters& counters = scheduler_.counters(i);
+    worker.draining = true;
     left += static_cast<std::int64_t>(counters.spawned.load(std::memory_order_relaxed)) -
-            static_cast<std::int64_t>(counters.ended.load(std::memory_order_relaxed));
+            static_cast<std::int64_t>(worker.ended.load(std::memory_order_relaxed));
   }
   remaining_.store(left, std::memory_order_relaxed);  // Published by drain_mu_ and phase_.
   phase_.store(Phase::kDraining, std::memory_order_release);
@@ -220,8 +223,9 @@ std::int64_t WorkerSet::live_tasks() const noexcept {
   auto live = static_cast<std::int64_t>(outside_spawns_.load(std::memory_order_relaxed) >> 1);
   for (int i = 0; i < options_.workers; ++i) {
     const WorkerCounters& counters = scheduler_.counters(i);
+    const Worker& worker = *workers_[static_cast<std::size_t>(i)];
     live += static_cast<std::int64_t>(counters.spawned.load(std::memory_order_relaxed)) -
-            static_cast<std::int64_t>(counters.ended.load(std::memory_order_relaxed));
+            static_cast<std::int64_t>(worker.ended.load(std::memory_order_relaxed));
   }
   return live;
 }
@@ -263,14 +267,21 @@ void WorkerSet::wait_for_visitors() noexcept {
 
 // A task that a running task wakes inherits that one's level for the run to come, and passes it on to whom it wakes:
 // what a kHigh task waits for must not wait behind a backlog of kNormal.
-void WorkerSet::schedule(TaskHeader* task) noexcept {
+SKUA_ALWAYS_INLINE void WorkerSet::schedule_woken(TaskHeader* task, QueueOrder order) noexcept {
   SKUA_DCHECK(task->root->level < kLevels, task->root->level);
   if (Worker* const worker = current_worker()) {
     worker->sampler_.queued(task);
-    unpark(scheduler_.push_slot(worker->queues_, task, std::min(task->root->level, worker->level)));
+    const Level level = std::min(task->root->level, worker->level);
+    unpark(scheduler_.push_slot(worker->queues_, task, level, order));
   } else {
     push_from_outside(task);
   }
+}
+
+void WorkerSet::schedule(TaskHeader* task) noexcept { schedule_woken(task, QueueOrder::kInTurn); }
+
+void WorkerSet::schedule_joiner(TaskHeader* task) noexcept {
+  schedule_woken(task, QueueOrder::kNewestFirst);
 }
 
 // To the rings, not to the slot: they are equals, and a peer may take its share.
@@ -325,29 +336,42 @@ void WorkerSet::settle_home(TaskHeader* task, const Worker* spawner) noexcept {
   task->home = static_cast<std::int16_t>(home);
 }
 
-bool WorkerSet::schedule_spawned(TaskHeader* task, WorkerCore* spawner) noexcept {
+void WorkerSet::schedule_spawned(SpawnedTask* task, WorkerCore* spawner) noexcept {
   Worker* const worker = own(spawner);
-  if (SKUA_UNLIKELY(worker == nullptr)) return schedule_spawned_outside(task);
-  if (SKUA_UNLIKELY(phase() >= Phase::kDraining)) return false;
+  if (worker == nullptr) return schedule_spawned_outside(task);
   if (task->level == kInheritLevel) task->level = worker->own_level;
-  if (SKUA_UNLIKELY(task->home >= 0 || options_.policy == QueuePolicy::kThreadPerCore)) {
-    settle_home(task, worker);
-  }
-  WorkerCounters::add(worker->queues_.counters.spawned);
-  worker->sampler_.queued(task);
-  unpark(scheduler_.push_slot(worker->queues_, task, task->level));
-  return true;
+  schedule_spawned_here(*worker, task);
 }
 
-bool WorkerSet::schedule_spawned_outside(TaskHeader* task) noexcept {
+SKUA_ALWAYS_INLINE void WorkerSet::schedule_spawned_by(Worker& worker, SpawnedTask* task) noexcept {
+  if (SKUA_UNLIKELY(phase() >= Phase::kDraining)) return refuse_task(task);
+  LocalQueues& queues = worker.queues_;
+  WorkerCounters::add(queues.counters.spawned);
+  worker.sampler_.queued(task);
+  int sleeper;
+  if (SKUA_LIKELY(task->home < 0 && scheduler_.has_slots())) {
+    sleeper = scheduler_.push_free_slot(queues, task, task->level, QueueOrder::kNewestFirst);
+  } else {
+    settle_home(task, &worker);
+    sleeper = scheduler_.push_slot(queues, task, task->level, QueueOrder::kNewestFirst);
+  }
+  unpark(sleeper);
+}
+
+void schedule_spawned_here(WorkerCore& core, SpawnedTask* task) noexcept {
+  auto& worker = static_cast<Worker&>(core);
+  worker.set_.schedule_spawned_by(worker, task);
+}
+
+void WorkerSet::schedule_spawned_outside(SpawnedTask* task) noexcept {
   if (task->level == kInheritLevel) task->level = this_context().spawn_level;
   settle_home(task, nullptr);
   if ((outside_spawns_.fetch_add(2, std::memory_order_acq_rel) & 1) != 0) {
     outside_spawns_.fetch_sub(2, std::memory_order_relaxed);  // Not taken, so not counted.
-    return false;
+    refuse_task(task);
+  } else {
+    push_from_outside(task);
   }
-  push_from_outside(task);
-  return true;
 }
 
 void WorkerSet::enrol(TaskHeader* task, WorkerCore& worker) noexcept {
@@ -356,11 +380,6 @@ void WorkerSet::enrol(TaskHeader* task, WorkerCore& worker) noexcept {
 
 void WorkerSet::retire(TaskHeader* task, WorkerCore& worker) noexcept {
   static_cast<Worker&>(worker).registry_.retire(registry_, task);
-}
-
-bool WorkerSet::task_ended(WorkerCore& worker) noexcept {
-  WorkerCounters::add(static_cast<Worker&>(worker).queues_.counters.ended);
-  return phase() == Phase::kDraining;
 }
 
 void WorkerSet::task_drained() noexcept {

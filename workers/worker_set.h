@@ -76,14 +76,14 @@ class WorkerSet final : public Executor {
 
   // Executor.
   void schedule(TaskHeader* task) noexcept override;
+  void schedule_joiner(TaskHeader* task) noexcept override;
   void schedule_batch(std::span<TaskHeader* const> tasks) noexcept override;
   void schedule_yielded(TaskHeader* task) noexcept override;
   void fork_pushed(WorkerCore& worker) noexcept override;
   [[nodiscard]] bool may_go_on(WorkerCore& worker) noexcept override;
-  [[nodiscard]] bool schedule_spawned(TaskHeader* task, WorkerCore* spawner) noexcept override;
+  void schedule_spawned(SpawnedTask* task, WorkerCore* spawner) noexcept override;
   void enrol(TaskHeader* task, WorkerCore& worker) noexcept override;
   void retire(TaskHeader* task, WorkerCore& worker) noexcept override;
-  [[nodiscard]] bool task_ended(WorkerCore& worker) noexcept override;
   void task_drained() noexcept override;
 
   Scheduler& scheduler() noexcept { return scheduler_; }
@@ -112,7 +112,11 @@ class WorkerSet final : public Executor {
   // Of a task that is spawned on one of these workers, or, in a foreign thread's hands, nullptr.
   Worker* own(WorkerCore* worker) const noexcept;
   void settle_home(TaskHeader* task, const Worker* spawner) noexcept;
-  bool schedule_spawned_outside(TaskHeader* task) noexcept;
+  void schedule_woken(TaskHeader* task, QueueOrder order) noexcept;
+  friend void schedule_spawned_here(WorkerCore& worker, SpawnedTask* task) noexcept;
+
+  void schedule_spawned_by(Worker& worker, SpawnedTask* task) noexcept;
+  void schedule_spawned_outside(SpawnedTask* task) noexcept;
   void wait_for_visitors() noexcept;
   void unpark_all() noexcept;
   // By the runtime's clock.

@@ -50,6 +50,18 @@ void rethrow_if_failed(const ResultSlot<T>& slot) {
   if (SKUA_UNLIKELY(slot.has_exception())) std::rethrow_exception(slot.exception());
 }
 
+// The exception of the first slot that has one. One of them has.
+template <typename... Ts>
+[[noreturn]] SKUA_COLD void rethrow_failure(const ResultSlot<Ts>&... slots) {
+  (rethrow_if_failed(slots), ...);
+  fatal("a child of when_all has ended without a result");
+}
+template <typename T>
+[[noreturn]] SKUA_COLD void rethrow_failure(const ResultSlot<T>* slots, std::size_t size) {
+  for (std::size_t i = 0; i < size; ++i) rethrow_if_failed(slots[i]);
+  fatal("a child of when_all has ended without a result");
+}
+
 // A number of slots that is known at run time. Their block is recycled like a frame's.
 template <typename T>
 class SlotArray {
@@ -75,9 +87,7 @@ class SlotArray {
     using Value = ValueOrMonostate<T>;
     bool all = true;
     for (std::size_t i = 0; i < size_; ++i) all &= slots_[i].has_value();
-    if (SKUA_UNLIKELY(!all)) {
-      for (std::size_t i = 0; i < size_; ++i) rethrow_if_failed(slots_[i]);
-    }
+    if (SKUA_UNLIKELY(!all)) rethrow_failure(slots_, size_);
     if constexpr (std::is_arithmetic_v<Value> && !std::is_same_v<Value, bool>) {
       std::vector<Value> values(size_);
       for (std::size_t i = 0; i < size_; ++i) values[i] = slots_[i].stored();
@@ -162,7 +172,7 @@ class WhenAllAwaiter final : public ForkAwaiter<WhenAllAwaiter<Ts...>> {
   std::tuple<ValueOrMonostate<Ts>...> await_resume() {
     return std::apply(
         [](auto&... slot) {
-          if (SKUA_UNLIKELY(!(slot.has_value() && ...))) (rethrow_if_failed(slot), ...);
+          if (SKUA_UNLIKELY(!(slot.has_value() && ...))) rethrow_failure(slot...);
           return std::tuple<ValueOrMonostate<Ts>...>(take_value(slot)...);
         },
         slots_);
@@ -235,9 +245,7 @@ class WhenAllNAwaiter final : public ForkAwaiter<WhenAllNAwaiter<N, F>> {
   std::array<ValueOrMonostate<T>, N> await_resume() {
     bool all = true;
     for (const ResultSlot<T>& slot : slots_) all &= slot.has_value();
-    if (SKUA_UNLIKELY(!all)) {
-      for (const ResultSlot<T>& slot : slots_) rethrow_if_failed(slot);
-    }
+    if (SKUA_UNLIKELY(!all)) rethrow_failure(slots_.data(), N);
     return take(std::make_index_sequence<N>());
   }
 

@@ -68,9 +68,9 @@ struct WorkerMetrics {
   std::size_t queue_depth = 0;  // Tasks in the own queues now, but for the slot.
   ByPriority
       queue_depth_by_priority{};  // The same; tasks on their way from other threads are not in it.
-  // One run in 64: from the resumption of a task to its suspension or end.
+  // One run in 128: from the resumption of a task to its suspension or end.
   DurationHistogram run_time;
-  // One task in 64 of those that the worker queues for itself: from then until it runs. A task that another worker
+  // One task in 128 of those that the worker queues for itself: from then until it runs. A task that another worker
   // takes is not counted.
   DurationHistogram scheduling_delay;
 };

@@ -142,8 +142,7 @@ class Runtime {
   // Threads: any, but no worker: a worker that blocks is a caller's bug, and ends the process.
   template <typename T>
   T block_on(Task<T> task) {
-    internal::JoinShare<T> share =
-        internal::spawn_on(executor_, std::move(task), {}).release_share();
+    internal::JoinShare<T> share = internal::spawn_on(executor_, std::move(task)).release_share();
     wait_for(share.state());
     if (share.slot().empty()) throw TaskCancelled();
     return share.slot().take();
@@ -151,19 +150,19 @@ class Runtime {
 
   // As skua::spawn(), from any thread.
   template <typename T>
-  JoinHandle<T> spawn(Task<T> task, SpawnOptions options = {}) {
+  JoinHandle<T> spawn(Task<T> task, const SpawnOptions& options = {}) {
     return internal::spawn_on(executor_, std::move(task), options);
   }
 
   // The same for a function that gives the Task, as skua::spawn().
   template <internal::TaskFactory F>
-  JoinHandle<internal::FactoryResult<F>> spawn(F make, SpawnOptions options = {}) {
+  JoinHandle<internal::FactoryResult<F>> spawn(F make, const SpawnOptions& options = {}) {
     return spawn(internal::run_factory(std::move(make)), options);
   }
 
   // As skua::spawn_on(), from any thread.
   template <typename T>
-  JoinHandle<T> spawn_on(int worker, Task<T> task, SpawnOptions options = {}) {
+  JoinHandle<T> spawn_on(int worker, Task<T> task, const SpawnOptions& options = {}) {
     SKUA_REQUIRE(worker >= 0 && worker <= INT16_MAX, worker);
     return internal::spawn_on(executor_, std::move(task), options, worker);
   }

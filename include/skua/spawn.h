@@ -38,44 +38,61 @@ struct SpawnOptions {
 
 namespace internal {
 
-// `spawner` is the worker that this thread is, or nullptr; `home` the worker that the task must stay on; negative: any.
+// Makes what `handle`, which is not null, runs ready to be scheduled. `spawner` is the worker that this thread is, or
+// nullptr; `home` the worker that the task must stay on; negative: any.
 template <typename T>
-JoinHandle<T> spawn_on(Executor& executor, WorkerCore* spawner, Task<T> task,
-                       const SpawnOptions& options, int home = -1) {
-  const auto handle = std::move(task).release_handle();
+SKUA_ALWAYS_INLINE SpawnedTask* make_spawned(Executor& executor, WorkerCore* spawner,
+                                             std::coroutine_handle<Promise<T>> handle,
+                                             int home) noexcept {
   SKUA_REQUIRE(handle != nullptr);
-  SpawnedTask* const header = construct_spawned<T>(handle.address());
-  header->vtable = &kTaskVTable<T>;
-  header->id = next_task_id(spawner);
-  header->executor = &executor;
-  header->resume = handle;
-  if (options.priority) header->level = static_cast<Level>(*options.priority);
-  header->home = static_cast<std::int16_t>(home);
+  SpawnedTask* const header = construct_spawned<T>(
+      handle.address(), &kTaskVTable<T>, next_task_id(spawner), std::coroutine_handle<>(handle),
+      &executor, static_cast<std::int16_t>(home));
   PromiseBase& promise = handle.promise();
   promise.parent = 0;
   promise.task = header;
   promise.out = slot_of_header<T>(header);
+  return header;
+}
+
+// The task whose deadline is inherited, or nullptr.
+SKUA_ALWAYS_INLINE const TaskHeader* deadline_to_inherit(const WorkerCore* spawner) noexcept {
+  const TaskHeader* const running = spawner != nullptr ? spawner->running : nullptr;
+  return SKUA_UNLIKELY(running != nullptr && running->has_deadline) ? running : nullptr;
+}
+
+// On the spawner's own executor. `worker` is the one that this thread is.
+template <typename T>
+JoinHandle<T> spawn_here(WorkerCore& worker, std::coroutine_handle<Promise<T>> task) {
+  SpawnedTask* const header =
+      make_spawned<T>(*worker.executor, &worker, task, TaskHeader::kAnywhere);
+  header->level = worker.own_level;
   JoinHandle<T> join(header, slot_of_header<T>(header));
-  const bool inherits =
-      spawner != nullptr && spawner->running != nullptr && spawner->running->has_deadline;
-  if (SKUA_UNLIKELY(inherits || !options.name.empty())) {
-    try {
-      if (inherits) header->inherit_deadline(*spawner->running);
-      header->set_name(options.name.data(), options.name.size());
-    } catch (...) {
-      refuse_task(header);
-      throw;
-    }
-  }
-  if (!executor.schedule_spawned(header, spawner)) refuse_task(header);
+  if (const TaskHeader* const deadline_of = deadline_to_inherit(&worker))
+    add_extras(header, deadline_of, {});
+  schedule_spawned_here(worker, header);
   return join;
 }
 
-// The same, from whatever thread this is.
+// On any executor, from any thread; `spawner` is the worker that it is, or nullptr.
 template <typename T>
-JoinHandle<T> spawn_on(Executor& executor, Task<T> task, const SpawnOptions& options,
-                       int home = -1) {
-  return spawn_on(executor, current_worker_core(), std::move(task), options, home);
+JoinHandle<T> spawn_on(Executor& executor, WorkerCore* spawner,
+                       std::coroutine_handle<Promise<T>> task, const SpawnOptions& options,
+                       int home = TaskHeader::kAnywhere) {
+  SpawnedTask* const header = make_spawned<T>(executor, spawner, task, home);
+  JoinHandle<T> join(header, slot_of_header<T>(header));
+  if (options.priority) header->level = static_cast<Level>(*options.priority);
+  const TaskHeader* const deadline_of = deadline_to_inherit(spawner);
+  if (deadline_of != nullptr || !options.name.empty())
+    add_extras(header, deadline_of, options.name);
+  executor.schedule_spawned(header, spawner);
+  return join;
+}
+
+template <typename T>
+JoinHandle<T> spawn_on(Executor& executor, Task<T> task, const SpawnOptions& options = {},
+                       int home = TaskHeader::kAnywhere) {
+  return spawn_on(executor, current_worker_core(), std::move(task).release_handle(), options, home);
 }
 
 class [[nodiscard("co_await it")]] YieldAwaiter {
@@ -103,11 +120,15 @@ class [[nodiscard("co_await it")]] YieldAwaiter {
 //   handle says that it was cancelled.
 // Requires: called on a runtime (from a task, or anything it calls).
 template <typename T>
-JoinHandle<T> spawn(Task<T> task, SpawnOptions options = {}) {
+JoinHandle<T> spawn(Task<T> task) {
   internal::WorkerCore* const worker = internal::current_worker_core();
-  internal::Executor& executor =
-      worker != nullptr ? *worker->executor : internal::require_executor("skua::spawn");
-  return internal::spawn_on(executor, worker, std::move(task), options);
+  if (SKUA_LIKELY(worker != nullptr))
+    return internal::spawn_here(*worker, std::move(task).release_handle());
+  return internal::spawn_on(internal::require_executor("skua::spawn"), std::move(task));
+}
+template <typename T>
+JoinHandle<T> spawn(Task<T> task, const SpawnOptions& options) {
+  return internal::spawn_on(internal::require_executor("skua::spawn"), std::move(task), options);
 }
 
 // The same for a function that gives the Task: it is called by the new task, and lives as long as that, so it may be a
@@ -115,7 +136,11 @@ JoinHandle<T> spawn(Task<T> task, SpawnOptions options = {}) {
 //
 //   skua::spawn([name = std::move(name)]() -> skua::Task<> { co_await greet(name); });
 template <internal::TaskFactory F>
-JoinHandle<internal::FactoryResult<F>> spawn(F make, SpawnOptions options = {}) {
+JoinHandle<internal::FactoryResult<F>> spawn(F make) {
+  return spawn(internal::run_factory(std::move(make)));
+}
+template <internal::TaskFactory F>
+JoinHandle<internal::FactoryResult<F>> spawn(F make, const SpawnOptions& options) {
   return spawn(internal::run_factory(std::move(make)), options);
 }
 
@@ -125,16 +150,17 @@ JoinHandle<internal::FactoryResult<F>> spawn(F make, SpawnOptions options = {}) 
 // Returns, Errors: as spawn().
 // Requires: called from a task.
 template <typename T>
-JoinHandle<T> spawn_local(Task<T> task, SpawnOptions options = {}) {
+JoinHandle<T> spawn_local(Task<T> task, const SpawnOptions& options = {}) {
   internal::WorkerCore& worker = internal::require_worker_core("skua::spawn_local");
-  return internal::spawn_on(*worker.executor, &worker, std::move(task), options, worker.index);
+  return internal::spawn_on(*worker.executor, &worker, std::move(task).release_handle(), options,
+                            worker.index);
 }
 
 // The same on the worker with the number `worker` (this_task::worker_index()).
 //
 // Requires: called on a runtime; 0 <= worker < its number of workers.
 template <typename T>
-JoinHandle<T> spawn_on(int worker, Task<T> task, SpawnOptions options = {}) {
+JoinHandle<T> spawn_on(int worker, Task<T> task, const SpawnOptions& options = {}) {
   SKUA_REQUIRE(worker >= 0 && worker <= INT16_MAX, worker);
   return internal::spawn_on(internal::require_executor("skua::spawn_on"), std::move(task), options,
                             worker);

@@ -66,7 +66,7 @@ class PromiseReturn<void> : public PromiseBase {
 };
 
 template <typename T>
-class Promise final : public PromiseReturn<T> {
+class Promise : public PromiseReturn<T> {
  public:
   Task<T> get_return_object() noexcept;
   FinalAwaiter final_suspend() const noexcept { return {}; }
@@ -82,6 +82,21 @@ class Promise final : public PromiseReturn<T> {
     deallocate_frame<T>(frame, size);
   }
 };
+
+// Of a coroutine function whose parameters have nothing to destroy: nor has, then, a frame at its final suspension,
+// where no local lives any more. Else the same promise at the same place, so that a handle need not know which it is.
+template <typename T>
+class PlainPromise final : public Promise<T> {
+ public:
+  // The block of a finished frame, which is freed instead of destroyed.
+  static void* block_of(void* frame) noexcept {
+    return static_cast<std::byte*>(frame) - kHeaderBytes - kSlotBytes<T>;
+  }
+};
+
+template <typename T, typename... Parameters>
+using PromiseOf = std::conditional_t<(std::is_trivially_destructible_v<Parameters> && ...),
+                                     PlainPromise<T>, Promise<T>>;
 
 // `co_await std::move(task)`. Lives in the awaiting frame and receives the result there.
 template <typename T>
@@ -169,7 +184,18 @@ class [[nodiscard("co_await it or spawn it: a Task that is dropped never runs")]
 template <typename T>
 Task<T> internal::Promise<T>::get_return_object() noexcept {
   static_assert(alignof(Promise) == alignof(PromiseBase), "PromiseBase::handle() relies on it");
+  static_assert(
+      sizeof(PlainPromise<T>) == sizeof(Promise) && alignof(PlainPromise<T>) == alignof(Promise),
+      "a handle does not tell them apart");
+  static_assert(std::is_trivially_destructible_v<PlainPromise<T>>,
+                "FinalAwaiter frees the frame as it is");
   return Task<T>(std::coroutine_handle<Promise>::from_promise(*this));
 }
 
 }  // namespace skua
+
+// A reference counts as trivial, and so does the object of a member function or a closure, which is one.
+template <typename T, typename... Parameters>
+struct std::coroutine_traits<skua::Task<T>, Parameters...> {
+  using promise_type = skua::internal::PromiseOf<T, Parameters...>;
+};

@@ -146,6 +146,17 @@ bad slot_gate -DGATE_READ_EARLY
 bad slot_gate -DNO_CLAIM
 bad slot_gate -DLOWER_EARLY
 
+good ring all -DTHIEVES=2 -DTASKS=4 -DN=2
+good ring few -DTHIEVES=1 -DTASKS=5 -DN=4 -DWRAP=12
+bad ring -DNO_COUNT
+bad ring -DTELL_EARLY
+bad ring -DTELL_NOT
+bad ring -DNO_LOOK
+bad ring -DNO_RESTORE
+bad ring -DTAIL_EARLY
+bad ring -DTRUST_TAIL
+bad ring -DFREE_EARLY
+
 wait || true
 failures="$(find "$dir" -name failed | wc -l)"
 if ((failures > 0)); then

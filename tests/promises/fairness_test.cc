@@ -23,29 +23,44 @@ using test::Tasks;
 
 constexpr std::array<Level, kLevels> kAllLevels{kHighLevel, kNormalLevel, kLowLevel};
 
-// A worker that is never without work: every task that it runs comes back to where it waited, and whenever the slot
-// is empty a new task stands in it.
+// A worker that is never without work: every task that it runs comes back to where it waited, whenever the slot is
+// empty a new task stands in it, and trees of spawned tasks have no end.
 class BusyWorker {
  public:
   // Where a task goes after each of its runs.
-  enum class Habit { kEnds, kYields, kIsInjected, kIsHomedByItself, kIsHomedByOthers, kFillsSlot };
+  enum class Habit {
+    kEnds,
+    kYields,
+    kIsInjected,
+    kIsHomedByItself,
+    kIsHomedByOthers,
+    kFillsSlot,
+    kSpawns
+  };
 
   explicit BusyWorker(const SchedulerTuning& tuning = {}) : scheduler_(tuning) {}
 
   TaskHeader* add(Level level, Habit habit) {
+    if (habit == Habit::kSpawns) ++trees_;
     const bool homed = habit == Habit::kIsHomedByItself || habit == Habit::kIsHomedByOthers;
     TaskHeader* const task = tasks_.make(level, homed ? 0 : -1);
     habits_[task] = habit;
     put(task);
     return task;
   }
-  // Every adversary there is, at `level`: some of each kind, and a slot that is filled in each run.
+  // Every adversary there is, at `level`: some of each kind, a slot that is filled in each run, and a tree.
   void flood(Level level, int of_each = 3) {
     for (const Habit habit :
          {Habit::kYields, Habit::kIsInjected, Habit::kIsHomedByItself, Habit::kIsHomedByOthers}) {
       for (int i = 0; i < of_each; ++i) add(level, habit);
     }
     add(level, Habit::kFillsSlot);
+    add(level, Habit::kSpawns);
+  }
+  // An endless tree of which as many as `branches` tasks live at most.
+  void grow_tree(Level level, int branches) {
+    branches_max_ = branches;
+    add(level, Habit::kSpawns);
   }
   // One that waits, once. Returns it.
   TaskHeader* wait_in_ring(Level level) {
@@ -68,17 +83,22 @@ class BusyWorker {
         IdleSet::kNobody);
     return task;
   }
-  TaskHeader* wait_in_slot(Level level) {
+  TaskHeader* wait_in_slot(Level level, QueueOrder order = QueueOrder::kInTurn) {
     TaskHeader* const task = tasks_.make(level);
     habits_[task] = Habit::kEnds;
-    EXPECT_EQ(test::push_slot(scheduler_, 0, task), IdleSet::kNobody);
+    EXPECT_EQ(test::push_slot(scheduler_, 0, task, order), IdleSet::kNobody);
     return task;
   }
+  // As a branch of a tree: it is spawned, and displaced from the slot by what is spawned next.
+  TaskHeader* wait_as_branch(Level level) { return wait_in_slot(level, QueueOrder::kNewestFirst); }
 
   // One look and what follows from it.
   Found tick(std::int32_t budget_left = kRunBudget) {
     const Found found = scheduler_.next(scheduler_.queues(0), budget_left);
     if (found && habits_[found.task] != Habit::kEnds) put(found.task);
+    if (found && habits_[found.task] == Habit::kSpawns && trees_ < branches_max_) {
+      add(found.level, Habit::kSpawns);
+    }
     return found;
   }
   // The number of ticks until `task` runs.
@@ -108,6 +128,10 @@ class BusyWorker {
       case Habit::kFillsSlot:
         wake = test::push_slot(scheduler_, 0, task);
         break;
+      case Habit::
+          kSpawns:  // Ends, and leaves one child, which may as well be itself, or two: see tick().
+        wake = test::push_slot(scheduler_, 0, task, QueueOrder::kNewestFirst);
+        break;
     }
     EXPECT_EQ(wake, IdleSet::kNobody);  // Nobody sleeps.
   }
@@ -115,6 +139,8 @@ class BusyWorker {
   Scheduler scheduler_;
   Tasks tasks_;
   std::map<const TaskHeader*, Habit> habits_;
+  int trees_ = 0;  // Tasks of trees that live.
+  int branches_max_ = 8;
 };
 
 using Habit = BusyWorker::Habit;
@@ -175,7 +201,8 @@ TEST(FairnessTest, ATaskThatYieldsRunsAgainWithinEightTicksForEachOneBeforeIt) {
   worker.flood(kNormalLevel);
   const TaskHeader* const yields = worker.add(kNormalLevel, Habit::kYields);
   for (int run = 0; run < 500; ++run) {
-    EXPECT_LE(worker.ticks_until(yields, 10'000), 8 * 4 + 2) << "run " << run;
+    const int in_ring = static_cast<int>(worker.scheduler().ring_depth(0, kNormalLevel));
+    EXPECT_LE(worker.ticks_until(yields, 10'000), 8 * in_ring + 2) << "run " << run;
   }
 }
 
@@ -321,6 +348,100 @@ TEST(FairnessTest, AHighTaskWaitsForTheHighTasksAheadOfItAndTheTicksThatAreOwed)
     EXPECT_LE(worker.ticks_until(worker.wait_in_injector(kHighLevel), 1000),
               (kAhead + 1) * 5 / 4 + 2);
   });
+}
+
+// --- Trees ----------------------------------------------------------------------------------------
+
+// Trees are walked depth first, so that a branch may wait for all that grows from its younger siblings.
+
+constexpr int kOldestInterval = 65'536 + 61;  // The oldest is called on the injectors' turn.
+
+// What is in turn waits for three steps, and so for as many as it would for any other slot and ring; but for what
+// stands before it, branches among it.
+TEST(FairnessTest, ATaskInTurnRunsWithinFourTicksForEachOneBeforeItUnderAnEndlessTree) {
+  in_every_phase(
+      128, [](BusyWorker& worker) { worker.grow_tree(kNormalLevel, 100); },
+      [](BusyWorker& worker) {
+        const int before = static_cast<int>(worker.scheduler().ring_depth(0, kNormalLevel));
+        const TaskHeader* const task = worker.wait_in_ring(kNormalLevel);
+        EXPECT_LE(worker.ticks_until(task, 10'000), 4 * (before + 1));
+        const TaskHeader* const homed = worker.wait_homed(kNormalLevel, /*in_inbox=*/true);
+        EXPECT_LE(worker.ticks_until(homed, 10'000), 8);
+        const TaskHeader* const injected = worker.wait_in_injector(kNormalLevel);
+        EXPECT_LE(worker.ticks_until(injected, 10'000), 61);
+      });
+}
+
+// A tree that overflows all the time changes nothing for who comes from outside.
+TEST(FairnessTest, ATaskInTheInjectorRunsWithin61TicksThoughTreesOverflow) {
+  BusyWorker worker;
+  worker.grow_tree(kNormalLevel, 1'000'000);
+  for (int i = 0; i < 2000; ++i) worker.tick();
+  EXPECT_GT(worker.scheduler().injector_depth(kNormalLevel), 1000u);
+  for (int i = 0; i < 50; ++i) {
+    const TaskHeader* const task = worker.wait_in_injector(kNormalLevel);
+    EXPECT_LE(worker.ticks_until(task, 10'000), 61) << i;
+  }
+}
+
+TEST(FairnessTest, ABranchRunsWithin65536TicksForEachOneBeforeItOrAsSoonAsItIsCalled) {
+  for (const bool by_call : {false, true}) {
+    BusyWorker worker;
+    constexpr int kBranches = 3;
+    std::array<TaskHeader*, kBranches> branches{};
+    for (TaskHeader*& branch : branches) branch = worker.wait_as_branch(kNormalLevel);
+    worker.grow_tree(kNormalLevel, 50);
+    for (const TaskHeader* const branch : branches) {
+      if (by_call) {
+        worker.scheduler().queues(0).call_oldest();
+        EXPECT_EQ(worker.ticks_until(branch, 10), 1);
+        for (int i = 0; i < 1000; ++i) worker.tick();
+      } else {
+        const int ticks = worker.ticks_until(branch, 2 * kOldestInterval);
+        EXPECT_LE(ticks, kOldestInterval);
+        // Or it is not depth first. Steps and ticks are counted, so the second one may come soon after the first.
+        if (branch == branches[0]) {
+          EXPECT_GE(ticks, 50'000);
+        }
+      }
+    }
+  }
+}
+
+// The tree has stopped growing, but not to run: what has overflowed from the ring comes back, the oldest first.
+TEST(FairnessTest, ABranchThatHasOverflowedRunsWithin65536TicksForEachOneBeforeItOrWhenItIsCalled) {
+  for (const bool by_call : {false, true}) {
+    BusyWorker worker;
+    const TaskHeader* const branch = worker.wait_as_branch(kNormalLevel);
+    worker.grow_tree(kNormalLevel, 600);
+    for (int i = 0; i < 2000; ++i) worker.tick();
+    EXPECT_GT(worker.scheduler().injector_depth(kNormalLevel), 200u);
+    if (by_call) {
+      worker.scheduler().queues(0).call_oldest();
+      EXPECT_EQ(worker.ticks_until(branch, 10), 1);
+    } else {
+      EXPECT_LE(worker.ticks_until(branch, 2 * kOldestInterval), kOldestInterval);
+    }
+  }
+}
+
+// The steps that may come before a branch are counted by level, and a level's share of the ticks is its own.
+TEST(FairnessTest, ABranchOfEachLevelRunsUnderEndlessTreesOfAll) {
+  BusyWorker worker;
+  std::array<TaskHeader*, kLevels> branches{};
+  for (const Level level : kAllLevels) branches[level] = worker.wait_as_branch(level);
+  for (const Level level : kAllLevels) worker.grow_tree(level, 60);
+  std::array<int, kLevels> ran_after{};
+  for (int tick = 1; tick <= 3 * kOldestInterval; ++tick) {
+    const Found found = worker.tick();
+    for (const Level level : kAllLevels) {
+      if (found.task == branches[level]) ran_after[level] = tick;
+    }
+  }
+  for (const Level level : kAllLevels) {
+    EXPECT_GT(ran_after[level], 0) << static_cast<int>(level);
+    EXPECT_LE(ran_after[level], kOldestInterval + 64) << static_cast<int>(level);
+  }
 }
 
 // --- The time slice of the slot -----------------------------------------------------------------

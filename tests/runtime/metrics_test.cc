@@ -54,20 +54,20 @@ Task<> joins(std::vector<JoinHandle<void>> handles) {
   for (JoinHandle<void>& handle : handles) co_await std::move(handle);
 }
 
-TEST(RuntimeMetricsTest, CountsRunsAndYieldsAndSamplesOneIn64) {
+TEST(RuntimeMetricsTest, CountsRunsAndYieldsAndSamplesOneIn128) {
   Runtime runtime({.worker_threads = 1});
   std::vector<JoinHandle<void>> handles;
-  for (int i = 0; i < 10; ++i) handles.push_back(runtime.spawn(yields(640)));
+  for (int i = 0; i < 10; ++i) handles.push_back(runtime.spawn(yields(1280)));
   runtime.block_on(joins(std::move(handles)));
   const RuntimeMetrics metrics = runtime.metrics();
   ASSERT_EQ(metrics.workers.size(), 1u);
   const WorkerMetrics& worker = metrics.workers.front();
-  EXPECT_EQ(worker.yields, 6400u);
-  EXPECT_GE(worker.runs, 6410u);
+  EXPECT_EQ(worker.yields, 12800u);
+  EXPECT_GE(worker.runs, 12810u);
   // Nobody steals, so what is noted is found. The last one may still be under way.
-  EXPECT_EQ(metrics.run_time().samples(), worker.runs / 64);
-  EXPECT_GE(metrics.scheduling_delay().samples(), 6400u / 64 - 1);
-  EXPECT_LE(metrics.scheduling_delay().samples(), worker.runs / 64);
+  EXPECT_EQ(metrics.run_time().samples(), worker.runs / 128);
+  EXPECT_GE(metrics.scheduling_delay().samples(), 12800u / 128 - 1);
+  EXPECT_LE(metrics.scheduling_delay().samples(), worker.runs / 128);
 }
 
 // One worker, kept busy until the depths have been read.

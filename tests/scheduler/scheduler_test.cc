@@ -106,6 +106,17 @@ TEST(SchedulerTest, OnTheInjectorsTurnAnEmptyInjectorLeavesTheTurnToTheOwnQueues
   EXPECT_EQ(next(scheduler, 0), kNothing);
 }
 
+// The 19th turn is in a tick that is owed to kLow, which has nothing.
+TEST(SchedulerTest, TheInjectorsTurnIsNotLostInATickThatIsOwedToALevelWithoutTasks) {
+  Scheduler scheduler({.workers = 1});
+  Tasks tasks;
+  into_injector(scheduler, tasks, 40);
+  for (std::uint32_t tick = 1; tick <= 40 * 61; ++tick) {
+    into_ring(scheduler, 0, tasks, 1);
+    EXPECT_EQ(next(scheduler, 0).source == Source::kInjectorTick, tick % 61 == 0) << tick;
+  }
+}
+
 TEST(SchedulerTest, TheSlotComesFirstThenTheRingInItsOrderThenTheInjector) {
   Scheduler scheduler({.workers = 1});
   Tasks tasks;

@@ -24,7 +24,7 @@ using test::Tasks;
 int barriers = 0;
 void count_barrier() noexcept { ++barriers; }
 
-TEST(SlotTest, GivesBackWhatWasPutThereWithItsLevel) {
+TEST(SlotTest, GivesBackWhatWasPutThereWithItsLevelAndItsOrder) {
   for (const SlotGate::Barrier barrier : {SlotGate::Barrier{nullptr}, &count_barrier}) {
     SlotGate gate(barrier);
     Slot slot;
@@ -32,14 +32,18 @@ TEST(SlotTest, GivesBackWhatWasPutThereWithItsLevel) {
     TaskHeader* const first = tasks.make();
     TaskHeader* const second = tasks.make();
     EXPECT_FALSE(slot.filled());
-    EXPECT_EQ(slot.exchange(SlotEntry(first, kLowLevel), gate).task(), nullptr);
+    EXPECT_EQ(slot.exchange(SlotEntry(first, kLowLevel, QueueOrder::kInTurn), gate).task(),
+              nullptr);
     EXPECT_TRUE(slot.filled());
-    const SlotEntry before = slot.exchange(SlotEntry(second, kHighLevel), gate);
+    const SlotEntry before =
+        slot.exchange(SlotEntry(second, kHighLevel, QueueOrder::kNewestFirst), gate);
     EXPECT_EQ(before.task(), first);
     EXPECT_EQ(before.level(), kLowLevel);
+    EXPECT_EQ(before.order(), QueueOrder::kInTurn);
     const SlotEntry stolen = slot.steal(gate);
     EXPECT_EQ(stolen.task(), second);
     EXPECT_EQ(stolen.level(), kHighLevel);
+    EXPECT_EQ(stolen.order(), QueueOrder::kNewestFirst);
     EXPECT_FALSE(slot.filled());
     EXPECT_EQ(slot.exchange(SlotEntry(), gate).task(), nullptr);
     EXPECT_EQ(slot.steal(gate).task(), nullptr);
@@ -72,6 +76,10 @@ void pause(std::uint32_t& random) {
   for (std::uint32_t i = (random >> 24) >> (random >> 16) % 8; i > 0; --i) asm volatile("");
 }
 
+QueueOrder order_of(std::uint64_t id) {
+  return id / kLevels % 2 == 0 ? QueueOrder::kInTurn : QueueOrder::kNewestFirst;
+}
+
 // Goal: [SLOT-GATE], a task is taken by the owner or by one thief, never by both, and none is lost.
 // Method: the owner puts and takes as fast as it can, and both sides dawdle in the midst of it. If the two run at the
 // same time, this finds a thief that does not look for the claim, and an owner that does not look at the gate. It does
@@ -90,8 +98,10 @@ TEST_P(SlotStressTest, EveryTaskIsTakenOnce) {
   const auto taken = std::make_unique<std::atomic<std::uint8_t>[]>(kTasks);
   const auto take = [&](const SlotEntry& entry) {
     if (entry.task() == nullptr) return;
-    EXPECT_EQ(entry.level(), test::id_of(entry.task()) % kLevels);
-    taken[test::id_of(entry.task())].fetch_add(1, std::memory_order_relaxed);
+    const std::uint64_t id = test::id_of(entry.task());
+    EXPECT_EQ(entry.level(), id % kLevels);
+    EXPECT_EQ(entry.order(), order_of(id));
+    taken[id].fetch_add(1, std::memory_order_relaxed);
   };
   std::atomic<bool> done{false};
   std::thread thief([&] {
@@ -105,8 +115,8 @@ TEST_P(SlotStressTest, EveryTaskIsTakenOnce) {
   const auto dawdle = [&random] { pause(random); };
   for (std::size_t i = 0; i < kTasks; ++i) {
     // Some are displaced, some taken, so that the slot is empty then.
-    take(slot.exchange(SlotEntry(all[i], static_cast<Level>(test::id_of(all[i]) % kLevels)), gate,
-                       dawdle));
+    const SlotEntry entry(all[i], static_cast<Level>(i % kLevels), order_of(i));
+    take(slot.exchange(entry, gate, dawdle));
     if (i % 3 == 0) take(slot.exchange(SlotEntry(), gate, dawdle));
   }
   while (slot.filled()) take(slot.exchange(SlotEntry(), gate));

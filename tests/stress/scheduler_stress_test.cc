@@ -4,10 +4,12 @@
 // lost shows as a test that never ends, what is run twice as a crash or a wrong count.
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <random>
 #include <semaphore>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
@@ -15,6 +17,9 @@
 
 #include <gtest/gtest.h>
 
+#include "scheduler/run_queue.h"
+#include "skua/internal/task_header.h"
+#include "skua/internal/worker_core.h"
 #include "skua/join.h"
 #include "skua/spawn.h"
 #include "skua/sync/semaphore.h"
@@ -178,6 +183,90 @@ TEST_P(SchedulerStressTest, EverythingRunsOnce) {
   EXPECT_TRUE(wait_until_all_have_ended());
   EXPECT_EQ(shared.begun.load(), shared.ended.load());
   EXPECT_GE(shared.begun.load(), 2 * kFromEach);
+}
+
+// --- The ring alone -------------------------------------------------------------------------------
+
+using internal::QueueOrder;
+using Ring = internal::RunQueue<4>;
+
+// `written` is plain: pushing a task publishes it. So is `taken`: two threads that take the same task are
+// a data race as well as a wrong count.
+struct CountedTask : internal::TaskHeader {
+  CountedTask() : TaskHeader(internal::TaskKind::kRoot) {}
+  std::uint64_t written = 0;
+  int taken = 0;
+};
+
+// Goal: every task is taken exactly once, by its owner, by a thief, by a thief of that thief, or by the
+// overflow. Method: one owner pushes bursts that often overflow a queue of four, and pops; three thieves
+// steal from it and from each other and drain their own queues. Who pops does so at either end.
+TEST(RunQueueStressTest, EveryTaskIsTakenExactlyOnce) {
+  constexpr std::size_t kTasks = 60'000;
+  constexpr std::size_t kThieves = 3;
+  std::vector<std::unique_ptr<CountedTask>> tasks;
+  for (std::size_t i = 0; i < kTasks; ++i) tasks.push_back(std::make_unique<CountedTask>());
+  Ring queues[1 + kThieves];
+  std::atomic<std::size_t> taken{0};
+  std::atomic<std::size_t> stolen{0};
+
+  const auto take = [&](internal::TaskHeader* header) {
+    auto* const task = static_cast<CountedTask*>(header);
+    EXPECT_EQ(task->written, 7u);
+    ++task->taken;
+    taken.fetch_add(1, std::memory_order_relaxed);  // A count; the joins publish the tasks.
+  };
+  std::vector<std::thread> thieves;
+  for (std::size_t self = 1; self <= kThieves; ++self) {
+    thieves.emplace_back([&, self] {
+      std::minstd_rand random(static_cast<std::uint32_t>(self));
+      while (taken.load(std::memory_order_relaxed) < kTasks) {
+        const std::size_t victim = random() % (1 + kThieves);
+        std::uint32_t moved = 0;
+        internal::TaskHeader* const task =
+            victim == self ? nullptr : queues[victim].steal_into(queues[self], moved);
+        if (task == nullptr) {
+          std::this_thread::yield();
+        } else {
+          stolen.fetch_add(moved, std::memory_order_relaxed);
+          take(task);
+        }
+        // Leaves something for the other thieves, at times.
+        for (std::size_t pops = random() % 4; pops > 0; --pops) {
+          internal::TaskHeader* const own =
+              random() % 2 == 0 ? queues[self].pop_newest() : queues[self].pop();
+          if (own == nullptr) break;
+          take(own);
+        }
+      }
+    });
+  }
+
+  std::minstd_rand random(99);
+  std::size_t next = 0;
+  while (taken.load(std::memory_order_relaxed) < kTasks) {
+    for (std::size_t burst = random() % 7; burst > 0 && next < kTasks; --burst, ++next) {
+      tasks[next]->written = 7;
+      queues[0].push(tasks[next].get(), QueueOrder::kInTurn,
+                     [&](std::span<internal::TaskHeader*> batch, QueueOrder) {
+                       EXPECT_TRUE(batch.size() == 1 || batch.size() == Ring::kHalf + 1)
+                           << batch.size();
+                       for (internal::TaskHeader* task : batch) take(task);
+                     });
+    }
+    for (std::size_t pops = random() % 4; pops > 0; --pops) {
+      internal::TaskHeader* const task =
+          random() % 4 == 0 ? queues[0].pop() : queues[0].pop_newest();
+      if (task != nullptr) take(task);
+    }
+    if (random() % 8 == 0) std::this_thread::yield();
+  }
+  for (std::thread& thief : thieves) thief.join();
+
+  EXPECT_EQ(taken.load(std::memory_order_relaxed), kTasks);
+  EXPECT_GT(stolen.load(std::memory_order_relaxed), 0u);
+  for (const auto& task : tasks) ASSERT_EQ(task->taken, 1);
+  for (Ring& queue : queues) EXPECT_TRUE(queue.empty());
 }
 
 }  // namespace

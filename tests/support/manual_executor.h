@@ -21,6 +21,7 @@
 #include "skua/internal/executor.h"
 #include "skua/internal/fork.h"
 #include "skua/internal/fork_deque.h"
+#include "skua/internal/frame_cache.h"
 #include "skua/internal/promise_base.h"
 #include "skua/internal/task_header.h"
 #include "skua/internal/worker_core.h"
@@ -61,10 +62,12 @@ class ManualExecutor final : public internal::Executor {
   void schedule_yielded(internal::TaskHeader* task) noexcept override { schedule(task); }
   void fork_pushed(internal::WorkerCore&) noexcept override {}
   bool may_go_on(internal::WorkerCore&) noexcept override { return false; }
-  bool schedule_spawned(internal::TaskHeader* task, internal::WorkerCore*) noexcept override {
-    if (refuses) return false;
-    schedule(task);
-    return true;
+  void schedule_spawned(internal::SpawnedTask* task, internal::WorkerCore*) noexcept override {
+    if (refuses) {
+      internal::refuse_task(task);
+    } else {
+      schedule(task);
+    }
   }
   void enrol(internal::TaskHeader* task, internal::WorkerCore&) noexcept override {
     task->registry_slot = reinterpret_cast<internal::RegistrySlot*>(this);  // Anything but nullptr.
@@ -74,10 +77,6 @@ class ManualExecutor final : public internal::Executor {
   void retire(internal::TaskHeader* task, internal::WorkerCore&) noexcept override {
     std::lock_guard<std::mutex> lock(mu_);
     retired.push_back(task);
-  }
-  bool task_ended(internal::WorkerCore&) noexcept override {
-    ended_.fetch_add(1, std::memory_order_release);
-    return false;
   }
   void task_drained() noexcept override {}
 
@@ -94,6 +93,8 @@ class ManualExecutor final : public internal::Executor {
     ManualWorker& self = worker(worker_index);
     running_ = &self;
     self.context = &internal::this_context();
+    self.context->worker = &self;
+    self.frames = &internal::frame_cache_of_thread;
     return self;
   }
   // As the given worker: a ready task; else the newest of its own forks; else the oldest of another's.
@@ -125,7 +126,11 @@ class ManualExecutor final : public internal::Executor {
   }
   // The worker whose turn it is on this thread.
   static const ManualWorker* running() { return running_; }
-  std::size_t ended() const { return ended_.load(std::memory_order_acquire); }
+  std::size_t ended() const {
+    std::size_t sum = 0;
+    for (const auto& worker : workers_) sum += worker->ended.load(std::memory_order_acquire);
+    return sum;
+  }
 
   // While nobody runs tasks.
   bool refuses = false;
@@ -146,7 +151,6 @@ class ManualExecutor final : public internal::Executor {
   std::vector<std::unique_ptr<ManualWorker>> workers_;
   std::mutex mu_;
   std::deque<internal::TaskHeader*> ready_;
-  std::atomic<std::size_t> ended_{0};
 };
 
 // An operation that ends when the test says so. One waiter at a time.

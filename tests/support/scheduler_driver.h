@@ -62,8 +62,9 @@ inline Seen next(internal::Scheduler& scheduler, int worker,
 inline Seen steal(internal::Scheduler& scheduler, int worker) {
   return Seen(scheduler.steal(scheduler.queues(worker)));
 }
-inline int push_slot(internal::Scheduler& scheduler, int worker, internal::TaskHeader* task) {
-  return scheduler.push_slot(scheduler.queues(worker), task, task->level);
+inline int push_slot(internal::Scheduler& scheduler, int worker, internal::TaskHeader* task,
+                     internal::QueueOrder order = internal::QueueOrder::kInTurn) {
+  return scheduler.push_slot(scheduler.queues(worker), task, task->level, order);
 }
 inline int push_ring(internal::Scheduler& scheduler, int worker, internal::TaskHeader* task) {
   return scheduler.push_ring(scheduler.queues(worker), task, task->level);

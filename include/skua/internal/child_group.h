@@ -175,10 +175,9 @@ class ChildGroup {
   static void make(ChildNode& node, Task<T>&& task, const ChildOrigin& origin) noexcept {
     const auto handle = std::move(task).release_handle();
     SKUA_REQUIRE(handle != nullptr);
-    SpawnedTask* const header = construct_spawned<T>(handle.address());
-    header->vtable = &kTaskVTable<T>;
-    header->executor = &origin.executor;
-    header->resume = handle;
+    SpawnedTask* const header =
+        construct_spawned<T>(handle.address(), &kTaskVTable<T>, std::uint64_t{0},
+                             std::coroutine_handle<>(handle), &origin.executor, origin.home);
     PromiseBase& promise = handle.promise();
     promise.parent = 0;
     promise.task = header;

@@ -13,6 +13,7 @@
 
 namespace skua::internal {
 
+class SpawnedTask;
 class TaskHeader;
 struct JoinState;
 
@@ -20,6 +21,8 @@ class Executor {
  public:
   // Queues a task that was woken. Any thread.
   virtual void schedule(TaskHeader* task) noexcept = 0;
+  // The same for one that was woken by the end of a task that it awaits.
+  virtual void schedule_joiner(TaskHeader* task) noexcept { schedule(task); }
   // Queues several that were woken at once, in their order. Any thread.
   virtual void schedule_batch(std::span<TaskHeader* const> tasks) noexcept {
     for (TaskHeader* const task : tasks) schedule(task);
@@ -31,21 +34,22 @@ class Executor {
   // A run has used up its budget in a tree of forks. True: nothing else waits here, and it may go on as a new run. The
   // worker that runs it.
   [[nodiscard]] virtual bool may_go_on(WorkerCore& worker) noexcept = 0;
-  // Queues a task that is new. Any thread; `spawner` is the worker that it is, of this or another executor, or nullptr.
-  // False: the runtime is shutting down and has not taken it.
-  [[nodiscard]] virtual bool schedule_spawned(TaskHeader* task, WorkerCore* spawner) noexcept = 0;
+  // Queues a task that is new, or ends it by refuse_task() if the runtime is shutting down. *task may be gone. Any
+  // thread; `spawner` is the worker that it is, of this or another executor, or nullptr.
+  virtual void schedule_spawned(SpawnedTask* task, WorkerCore* spawner) noexcept = 0;
   // Notes a task that suspends for the first time, so that shutdown finds it. The worker that runs it.
   virtual void enrol(TaskHeader* task, WorkerCore& worker) noexcept = 0;
   // Forgets an enrolled task that ends. The worker that runs it.
   virtual void retire(TaskHeader* task, WorkerCore& worker) noexcept = 0;
-  // A spawned task has ended; called before its joiner is woken, so that the joiner finds it counted. True: the
-  // runtime is shutting down, and wants to hear task_drained() when the joiner knows. The worker that ran it.
-  [[nodiscard]] virtual bool task_ended(WorkerCore& worker) noexcept = 0;
+  // A spawned task has ended and its joiner knows, and WorkerCore::draining is set. The worker that ran it.
   virtual void task_drained() noexcept = 0;
 
  protected:
   ~Executor() = default;
 };
+
+// Executor::schedule_spawned() for a task of the worker's own executor, whose level is set. Implemented by workers/.
+void schedule_spawned_here(WorkerCore& worker, SpawnedTask* task) noexcept;
 
 // The executor whose worker this thread is, or nullptr. Never cached across a suspension: the task
 // may resume on another thread, so the accessor is out of line.
@@ -89,12 +93,19 @@ SKUA_ALWAYS_INLINE std::coroutine_handle<> transfer_to(std::coroutine_handle<> n
 #endif
 }
 
-// The same in a task that runs on `worker`: without the run loop, as long as that takes no stack, or not much of it.
-SKUA_ALWAYS_INLINE std::coroutine_handle<> transfer_to(
-    std::coroutine_handle<> next, [[maybe_unused]] const WorkerCore& worker) noexcept {
+// Whether transfer_to() leaves what comes next to the run loop.
+SKUA_ALWAYS_INLINE bool needs_trampoline([[maybe_unused]] const WorkerCore& worker) noexcept {
 #if SKUA_TRAMPOLINE
-  if (SKUA_UNLIKELY(stack_position() < worker.stack_limit)) return transfer_to(next);
+  return stack_position() < worker.stack_limit;
+#else
+  return false;
 #endif
+}
+
+// The same in a task that runs on `worker`: without the run loop, as long as that takes no stack, or not much of it.
+SKUA_ALWAYS_INLINE std::coroutine_handle<> transfer_to(std::coroutine_handle<> next,
+                                                       const WorkerCore& worker) noexcept {
+  if (SKUA_UNLIKELY(needs_trampoline(worker))) return transfer_to(next);
   return next;
 }
 

@@ -35,6 +35,7 @@
 #include "skua/internal/check.h"
 #include "skua/internal/config.h"
 #include "skua/internal/executor.h"
+#include "skua/internal/fork_deque.h"
 #include "skua/internal/frame.h"
 #include "skua/internal/promise_base.h"
 #include "skua/internal/task_header.h"
@@ -58,11 +59,17 @@ class ForkRecord {
   // A child has ended; `parent` as in its promise. Returns what to run next. The worker that ran it; *this may be gone.
   SKUA_ALWAYS_INLINE std::coroutine_handle<> child_done(WorkerCore& worker,
                                                         std::uintptr_t parent) noexcept {
-    if ((parent & PromiseBase::kForkedTag) == 0) return transfer_to(last_done(worker), worker);
-    if (SKUA_UNLIKELY(!worker.forks->pop_if(this)))
-      return transfer_to(ended_off_path(worker), worker);
+    // What is rare is one call that does all the rest, so that nothing has to outlive a call: the coroutine that
+    // this is inlined into would save registers for it each time that it runs.
+    if (SKUA_UNLIKELY(needs_trampoline(worker))) return child_done_slowly(worker, parent);
+    if ((parent & PromiseBase::kForkedTag) == 0) {
+      if (SKUA_UNLIKELY(steals_ != 0)) return child_done_slowly(worker, parent);
+      return only_last_done(worker);
+    }
+    const ForkDeque::Pop pop = worker.forks->try_pop_if(this);
+    if (SKUA_UNLIKELY(pop != ForkDeque::Pop::kTaken)) return child_done_after(pop, worker);
     if (SKUA_UNLIKELY(--worker.budget <= 0)) return pause(worker);
-    return transfer_to(advance(worker), worker);
+    return advance(worker);
   }
   // The same for a child that was destroyed because its task was aborted: there is no result, and no parent to resume.
   [[nodiscard]] std::coroutine_handle<> child_killed(WorkerCore& worker,
@@ -94,22 +101,25 @@ class ForkRecord {
     parent_ = &parent;
     root_ = parent.task->root;
     WorkerCore& worker = *parent.task->worker;
-    return transfer_to(advance(worker), worker);
+    if (SKUA_UNLIKELY(needs_trampoline(worker))) return advance_by_run_loop(worker);
+    return advance(worker);
   }
 
   // All that a typed record's advance does beside making the child. The holder.
   bool cut_short() const noexcept { return root_->abort_requested(); }
   SKUA_COLD std::coroutine_handle<> end_cut_short(WorkerCore& worker) noexcept;
   std::uint32_t next_index() noexcept { return next_++; }
+  std::uint32_t last_index() const noexcept { return next_ - 1; }
   bool all_started() const noexcept { return next_ == children_; }
-  // Starts `child`, and passes the record on.
+  // Starts child i, and passes the record on.
   SKUA_ALWAYS_INLINE std::coroutine_handle<> start_child(PromiseBase& promise, void* out,
+                                                         std::uint32_t i,
                                                          WorkerCore& worker) noexcept {
     const std::coroutine_handle<> child = promise.handle();
     promise.task =
         ::new (static_cast<void*>(header_of_frame(child.address()))) TaskHeader(root_, &worker);
     promise.out = out;
-    if (all_started()) {
+    if (i + 1 == children_) {
       promise.parent = reinterpret_cast<std::uintptr_t>(this) | PromiseBase::kLastForkedTag;
       return child;
     }
@@ -124,9 +134,7 @@ class ForkRecord {
   // The child that was started last has ended.
   SKUA_ALWAYS_INLINE std::coroutine_handle<> last_done(WorkerCore& worker) noexcept {
     if (SKUA_UNLIKELY(steals_ != 0)) return last_done_after_steals(worker);
-    // Nobody else had the record, so no child was killed: that would have been off path.
-    parent_->task->worker = &worker;
-    return parent_->handle();
+    return only_last_done(worker);
   }
 
  private:
@@ -142,10 +150,20 @@ class ForkRecord {
     try {
       return advance_(*this, worker);
     } catch (...) {
-      return advance_after_failure(worker);
+      return advance_after_failure();  // It asks for the worker again, so that none has to be kept for it.
     }
   }
-  SKUA_COLD std::coroutine_handle<> advance_after_failure(WorkerCore& worker) noexcept;
+  SKUA_COLD std::coroutine_handle<> advance_by_run_loop(WorkerCore& worker) noexcept;
+  SKUA_COLD std::coroutine_handle<> advance_after_failure() noexcept;
+  SKUA_COLD std::coroutine_handle<> child_done_slowly(WorkerCore& worker,
+                                                      std::uintptr_t parent) noexcept;
+  SKUA_COLD std::coroutine_handle<> child_done_after(ForkDeque::Pop pop,
+                                                     WorkerCore& worker) noexcept;
+  // Nobody else had the record, so no child was killed: that would have been off path.
+  SKUA_ALWAYS_INLINE std::coroutine_handle<> only_last_done(WorkerCore& worker) noexcept {
+    parent_->task->worker = &worker;
+    return parent_->handle();
+  }
   SKUA_PRESERVE_MOST SKUA_COLD static void tell_idle(WorkerCore& worker) noexcept;
   SKUA_COLD std::coroutine_handle<> ended_off_path(WorkerCore& worker) noexcept;
   SKUA_COLD std::coroutine_handle<> last_done_after_steals(WorkerCore& worker) noexcept;
@@ -179,8 +197,9 @@ class Fork : public ForkRecord {
   static std::coroutine_handle<> advance(ForkRecord& record, WorkerCore& worker) {
     auto& self = static_cast<Derived&>(record);
     if (SKUA_UNLIKELY(self.cut_short())) return self.end_cut_short(worker);
-    const std::uint32_t i = self.next_index();
-    return self.start_child(self.make_child(i), self.out(i), worker);
+    PromiseBase& child = self.make_child(self.next_index());
+    const std::uint32_t i = self.last_index();  // Read again: it need not outlive the call.
+    return self.start_child(child, self.out(i), i, worker);
   }
   static void fail(ForkRecord& record, std::uint32_t i) noexcept {
     static_cast<Derived&>(record).fail_child(i);

@@ -114,10 +114,26 @@ class ForkDeque {
   // Takes the newest record if it is `record`. False: it was stolen, or stands on another worker's deque, or under
   // newer ones. Owner only.
   [[nodiscard]] SKUA_ALWAYS_INLINE bool pop_if(const ForkRecord* record) noexcept {
+    const Pop pop = try_pop_if(record);
+    return SKUA_LIKELY(pop == Pop::kTaken) || (pop == Pop::kContended && pop_contended());
+  }
+
+  // The same in two steps, the first of which calls no function. Owner only.
+  enum class Pop {
+    kTaken,
+    kNotNewest,
+    kContended,  // It is the only one, or was stolen: pop_contended() must follow at once, and says whether it is ours.
+  };
+  [[nodiscard]] SKUA_ALWAYS_INLINE Pop try_pop_if(const ForkRecord* record) noexcept {
     const std::int64_t b = bottom_.load(std::memory_order_relaxed) - 1;
     // What is left in a slot that was stolen may look right; the claim below tells.
-    if (SKUA_UNLIKELY(slots_[b & mask_].load(std::memory_order_relaxed) != record)) return false;
-    return claim(b);
+    if (SKUA_UNLIKELY(slots_[b & mask_].load(std::memory_order_relaxed) != record)) {
+      return Pop::kNotNewest;
+    }
+    return try_claim(b) ? Pop::kTaken : Pop::kContended;
+  }
+  [[nodiscard]] bool pop_contended() noexcept {
+    return claim_last(bottom_.load(std::memory_order_relaxed));
   }
 
   // Takes the newest record; nullptr if there is none. Owner only.
@@ -125,7 +141,7 @@ class ForkDeque {
     const std::int64_t b = bottom_.load(std::memory_order_relaxed) - 1;
     if (b < top_.load(std::memory_order_relaxed)) return nullptr;  // top_ only grows.
     ForkRecord* const record = slots_[b & mask_].load(std::memory_order_relaxed);
-    return claim(b) ? record : nullptr;
+    return try_claim(b) || claim_last(b) ? record : nullptr;
   }
 
   // Takes the oldest record; nullptr if there is none or somebody was faster. Any thread, during a ForkGate::Visit;
@@ -150,14 +166,12 @@ class ForkDeque {
   SKUA_PRESERVE_MOST SKUA_COLD void make_room(std::int64_t bottom) noexcept;
   SKUA_COLD bool claim_last(std::int64_t index) noexcept;
 
-  // Takes back the record at `index`, the newest. Owner only.
-  SKUA_ALWAYS_INLINE bool claim(std::int64_t index) noexcept {
+  // Takes back the record at `index`, the newest. False: claim_last() decides. Owner only.
+  SKUA_ALWAYS_INLINE bool try_claim(std::int64_t index) noexcept {
     bottom_.store(index, std::memory_order_relaxed);
     std::atomic_signal_fence(std::memory_order_seq_cst);  // The gate is read after the store.
     if (SKUA_UNLIKELY(gate_.open())) full_barrier();
-    const std::int64_t t = top_.load(std::memory_order_acquire);
-    if (SKUA_LIKELY(t < index)) return true;
-    return claim_last(index);
+    return SKUA_LIKELY(top_.load(std::memory_order_acquire) < index);
   }
 
   // Constant after construction.

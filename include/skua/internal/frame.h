@@ -20,10 +20,13 @@ constexpr std::size_t round_up_to_frame(std::size_t size) noexcept {
   return (size + kFrameAlignment - 1) / kFrameAlignment * kFrameAlignment;
 }
 
-// Which part a frame plays, and how large its block is; operator delete asks when the promise is gone already.
+// Which part a frame plays, and how large its block is; operator delete asks when the promise is gone already, and
+// FinalAwaiter, which does not know the size.
 struct FrameMark {
-  FrameMark(TaskKind k, std::uint32_t bytes) noexcept : kind(k), block_bytes(bytes) {}
+  FrameMark(TaskKind k, std::uint32_t bytes) noexcept
+      : kind(k), list(frame_list(bytes)), block_bytes(bytes) {}
   TaskKind kind;
+  std::uint8_t list;  // Of a FrameCache.
   std::uint32_t block_bytes;
 };
 
@@ -89,11 +92,11 @@ SKUA_ALWAYS_INLINE void deallocate_frame(void* frame, std::size_t frame_bytes) n
              block_bytes<T>(frame_bytes));
 }
 
-// Makes the header and the result slot in front of a frame that is about to be spawned.
-template <typename T>
-SpawnedTask* construct_spawned(void* frame) noexcept {
+// Makes the header and the result slot in front of a frame that is about to be spawned; `arguments` are SpawnedTask's.
+template <typename T, typename... Arguments>
+SKUA_ALWAYS_INLINE SpawnedTask* construct_spawned(void* frame, Arguments... arguments) noexcept {
   mark_of_frame(frame)->kind = TaskKind::kRoot;
-  auto* const task = ::new (static_cast<void*>(spawned_of_frame(frame))) SpawnedTask();
+  auto* const task = ::new (static_cast<void*>(spawned_of_frame(frame))) SpawnedTask(arguments...);
   ::new (static_cast<void*>(slot_of_header<T>(task))) ResultSlot<T>();
   return task;
 }
@@ -103,10 +106,11 @@ void free_task_block(JoinState* header) noexcept {
   ResultSlot<T>* const slot = slot_of_header<T>(header);
   auto* const frame =
       reinterpret_cast<std::byte*>(static_cast<SpawnedTask*>(header)) + kHeaderBytes;
-  const std::size_t bytes = mark_of_frame(frame)->block_bytes;
+  const FrameMark mark = *mark_of_frame(frame);
   slot->~ResultSlot<T>();  // May spawn, which asks for what the extras hold.
   header->free_extras();
-  free_block(slot, bytes);
+  FrameCache& frames = frame_cache_of_thread;
+  if (SKUA_UNLIKELY(!frames.try_free(slot, mark.list))) frames.free(slot, mark.block_bytes);
 }
 
 template <typename T>

@@ -17,10 +17,12 @@
 // The fast paths are inline: with the size known to the compiler, as it is for a frame, they take six instructions.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "skua/internal/config.h"
 
@@ -34,6 +36,11 @@ inline constexpr std::int32_t kFramesKept = 4 * kFrameBatch;
 // The class of a block, 0 to kFrameClasses - 1; more for blocks that are not recycled.
 constexpr std::size_t frame_class(std::size_t bytes) noexcept {
   return (bytes + kFrameClassBytes - 1) / kFrameClassBytes - 1;
+}
+
+// The list of a block: that of its class, or one that is always full.
+constexpr std::uint8_t frame_list(std::size_t bytes) noexcept {
+  return static_cast<std::uint8_t>(std::min(frame_class(bytes), kFrameClasses));
 }
 
 // A block that is free.
@@ -74,18 +81,17 @@ class FrameCache {
 
   // `bytes` as given to allocate(), which any thread has called.
   SKUA_ALWAYS_INLINE void free(void* memory, std::size_t bytes) noexcept {
-    const std::size_t index = frame_class(bytes);
-    if (SKUA_LIKELY(index < kFrameClasses)) {
-      List& list = lists_[index];
-      if (SKUA_LIKELY(list.room.load(std::memory_order_relaxed) != 0)) {
-        auto* const block = static_cast<FrameBlock*>(memory);
-        block->next = list.first;
-        list.first = block;
-        list.add_room(-1);
-        return;
-      }
-    }
-    free_slow(memory, bytes);
+    if (SKUA_UNLIKELY(!try_free(memory, frame_list(bytes)))) free_slow(memory, bytes);
+  }
+  // The same if there is room in the list. False: nothing has happened.
+  [[nodiscard]] SKUA_ALWAYS_INLINE bool try_free(void* memory, std::uint8_t list_index) noexcept {
+    List& list = lists_[list_index];
+    if (SKUA_UNLIKELY(list.room.load(std::memory_order_relaxed) == 0)) return false;
+    auto* const block = static_cast<FrameBlock*>(memory);
+    block->next = list.first;
+    list.first = block;
+    list.add_room(-1);
+    return true;
   }
 
   // Frees all that is kept; from here on nothing is.
@@ -118,7 +124,11 @@ class FrameCache {
   SKUA_PRESERVE_MOST SKUA_COLD void free_slow(void* memory, std::size_t bytes) noexcept;
   void spill(List& list, std::size_t index) noexcept;
 
-  std::array<List, kFrameClasses> lists_{};
+  std::span<List, kFrameClasses> kept_lists() noexcept {
+    return std::span(lists_).first<kFrameClasses>();
+  }
+
+  std::array<List, kFrameClasses + 1> lists_{};  // The last one has no room, ever.
   FrameDepot* depot_ = nullptr;
   // Read by balance().
   std::atomic<std::int64_t> obtained_{0};

@@ -7,6 +7,7 @@
 
 #include <coroutine>
 #include <cstdint>
+#include <string_view>
 
 #include "skua/internal/config.h"
 #include "skua/internal/task_header.h"
@@ -49,5 +50,8 @@ void finish_root(TaskHeader* task) noexcept;
 // Ends, as cancelled, a task that the runtime has not taken: the frame is destroyed, the join is complete. *task may be
 // gone.
 SKUA_COLD void refuse_task(SpawnedTask* task) noexcept;
+// Gives a task that is not scheduled yet what few tasks have: the deadline of another one, unless that is nullptr, and
+// a name, unless that is empty. Throws std::bad_alloc, and then the task has ended as above.
+SKUA_COLD void add_extras(SpawnedTask* task, const TaskHeader* deadline_of, std::string_view name);
 
 }  // namespace skua::internal

@@ -134,7 +134,8 @@ struct JoinState {
       2;                                          // It is a task that is to be woken as cancelled.
   static constexpr std::uintptr_t kChildTag = 6;  // It is a ChildNode.
 
-  explicit JoinState(const JoinVTable* table) noexcept : vtable(table) {}
+  explicit JoinState(const JoinVTable* table, std::uint64_t number = 0) noexcept
+      : vtable(table), id(number) {}
 
   // The result is in place and the frame destroyed. Wakes the joiner, or releases. `threw` says that
   // the result is an exception; with nobody left to take it, the process ends.
@@ -156,7 +157,7 @@ struct JoinState {
 
   std::atomic<std::uintptr_t> join{kEmpty};
   const JoinVTable* vtable;
-  std::uint64_t id = 0;
+  std::uint64_t id;
   TaskExtras* extras = nullptr;  // Set before it is scheduled, or see TaskHeader::listen().
   // Set before the handle is dropped if it is dropped because its owner was aborted, or while an exception
   // unwinds: what the task throws then does not end the process.
@@ -194,9 +195,9 @@ class HandleSlot {
 
 // Which part a coroutine frame plays.
 enum class TaskKind : std::uint8_t {
+  kForked,  // A child of when_all: belongs to the root that its parent belongs to. 0: its header begins with zeros.
   kAwaited,  // Part of the task that awaits it: the header is never used.
   kRoot,     // Spawned: has an identity and a join.
-  kForked,   // A child of when_all: belongs to the root that its parent belongs to.
 };
 
 class TaskHeader {
@@ -204,19 +205,10 @@ class TaskHeader {
   static constexpr std::int16_t kAnywhere = -1;
 
   // Of a task that is its own root.
-  explicit TaskHeader(TaskKind k) noexcept
-      : kind(k),
-        root(this),
-        waiting_on(nullptr),
-        forked_next_(nullptr),
-        executor(nullptr),
-        registry_slot(nullptr),
-        level(kInheritLevel),
-        has_deadline(false),
-        home(kAnywhere),
-        threw(false),
-        threw_cancelled(false),
-        killed(false) {}
+  explicit TaskHeader(TaskKind k) noexcept : TaskHeader(k, nullptr, nullptr, kAnywhere) {}
+  SKUA_ALWAYS_INLINE TaskHeader(std::coroutine_handle<> handle, Executor* on,
+                                std::int16_t stays_on) noexcept
+      : TaskHeader(TaskKind::kRoot, handle, on, stays_on) {}
   // Of a child that is forked on `core` by a task of `root_task`. What belongs to the root is left as it is: here each
   // store would be felt.
   SKUA_ALWAYS_INLINE TaskHeader(TaskHeader* root_task, WorkerCore* core) noexcept
@@ -259,6 +251,8 @@ class TaskHeader {
 
   // Makes the task runnable. Whoever took its waiter from the operation, once. *this may be gone.
   void wake() noexcept;
+  // The same for who ends a task that this one awaits.
+  void wake_joiner() noexcept;
   // As wake(), but leaves the scheduling to the caller if it returns true.
   [[nodiscard]] bool claim_wake() noexcept;
   // As wake(), for an operation that ended because the task's abort cancelled it: the task is
@@ -317,6 +311,23 @@ class TaskHeader {
   static constexpr std::uint32_t kAbort = 8;       // Abort requested. Stays.
   static constexpr std::uint32_t kKill = 16;       // Destroy instead of resuming.
 
+  SKUA_ALWAYS_INLINE TaskHeader(TaskKind k, std::coroutine_handle<> handle, Executor* on,
+                                std::int16_t stays_on) noexcept
+      : kind(k),
+        root(this),
+        waiting_on(nullptr),
+        forked_next_(nullptr),
+        executor(on),
+        registry_slot(nullptr),
+        level(kInheritLevel),
+        has_deadline(false),
+        home(stays_on),
+        threw(false),
+        threw_cancelled(false),
+        killed(false) {
+    resume = handle;
+  }
+
   SKUA_COLD bool commit_suspend_slow() noexcept;
   SKUA_COLD void enrol() noexcept;
   SKUA_COLD bool yield_with_result(std::coroutine_handle<> handle, Waiter* waiter) noexcept;
@@ -357,6 +368,11 @@ class TaskHeader {
 class SpawnedTask final : public JoinState, public TaskHeader {
  public:
   SpawnedTask() noexcept : JoinState(nullptr), TaskHeader(TaskKind::kRoot) {}
+  // One that runs `handle` on `on`.
+  SKUA_ALWAYS_INLINE SpawnedTask(const JoinVTable* table, std::uint64_t number,
+                                 std::coroutine_handle<> handle, Executor* on,
+                                 std::int16_t stays_on) noexcept
+      : JoinState(table, number), TaskHeader(handle, on, stays_on) {}
 
   // Of the one that spawns it. Throws std::bad_alloc. Before it is scheduled.
   SKUA_COLD void inherit_deadline(const TaskHeader& spawner);

@@ -14,6 +14,7 @@
 namespace skua::internal {
 
 class Executor;
+class FrameCache;
 class TaskHeader;
 struct Context;
 
@@ -24,6 +25,10 @@ inline constexpr Level kNormalLevel = static_cast<Level>(Priority::kNormal);
 inline constexpr Level kLowLevel = static_cast<Level>(Priority::kLow);
 inline constexpr int kLevels = 3;
 inline constexpr Level kInheritLevel = 0xff;  // Of a task that is not spawned yet: its spawner's.
+
+// The order of tasks in a queue of a worker: the oldest first; or, for what is a step into a tree of tasks or back out
+// of it, the newest first, so that the tree is walked depth first, with few tasks alive and those in the cache.
+enum class QueueOrder : std::uint8_t { kInTurn, kNewestFirst };
 
 // Units of a run: what a task may take from leaf operations before it has to let others run.
 inline constexpr std::int32_t kRunBudget = 128;
@@ -43,8 +48,9 @@ struct WorkerCore {
   // The worker's number.
   std::int16_t index = 0;
   Executor* executor = nullptr;
-  // What the tasks layer keeps for the thread that is the worker.
+  // What the tasks layer keeps for the thread that is the worker, and its cache of frames.
   Context* context = nullptr;
+  FrameCache* frames = nullptr;
   // Ids for tasks that are spawned here; see next_task_id().
   std::uint64_t next_id = 0;
   std::uint64_t id_end = 0;
@@ -55,6 +61,16 @@ struct WorkerCore {
   std::uintptr_t stack_limit = UINTPTR_MAX;
   // Set by a fork that had nothing to run next; see ForkRecord.
   bool fork_ran_dry = false;
+  // The runtime shuts down: Executor::task_drained() is to be told of each spawned task that has ended here. Changes
+  // while no worker runs a task.
+  bool draining = false;
+  // Spawned tasks that have ended here. Its thread writes it, any thread reads it.
+  std::atomic<std::uint64_t> ended{0};
+
+  // A spawned task has ended. Who reads the count with acquire sees what the task did.
+  void count_ended() noexcept {
+    ended.store(ended.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  }
 };
 
 // The worker that this thread is, or nullptr. Implemented by workers/. Out of line, and never kept across a
