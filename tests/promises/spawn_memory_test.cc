@@ -79,14 +79,14 @@ TEST_P(SpawnMemoryTest, ATreeOfSpawnedTasksLivesOnAFewPathsForEachWorker) {
 }
 
 // Nodes of 300 children do not fit into a ring: many of them are in the spill for a while, which is no tree any more.
-TEST_P(SpawnMemoryTest, AWideTreeThatOverflowsTheRingsRunsToItsEnd) {
+TEST_P(SpawnMemoryTest, AWideTreeThatOverflowsARingRunsToItsEnd) {
   const std::int64_t before = internal::live_blocks();
   Peak peak;
   EXPECT_EQ(runtime().block_on(tree(0, kWideLeaves, 300, &peak)), kWideLeaves);
   RecordProperty("peak", static_cast<int>(peak.most() - before));
-  std::uint64_t overflows = 0;
-  for (const WorkerMetrics& worker : runtime().metrics().workers) overflows += worker.overflows;
-  EXPECT_GT(overflows, 0u);
+  // With others, thieves may be quicker than the root, which spawns 300 tasks in one run.
+  const RuntimeMetrics metrics = runtime().metrics();
+  if (metrics.workers.size() == 1) EXPECT_GT(metrics.workers.front().overflows, 0u);
 }
 
 // --- The order that this rests on -----------------------------------------------------------------
