@@ -109,7 +109,8 @@ inline constexpr std::uint64_t kEventTagMask = 7;
 // Shared by its driver and by all that is registered: a socket may outlive the runtime it was first awaited on.
 class Poller {
  public:
-  static constexpr int kEventsMax = 256;  // That one wait() fetches.
+  // That one wait() fetches: less than a ring of a worker has room for, since what these events wake queues others.
+  static constexpr int kEventsMax = 224;
 
   // Errors: kResourceExhausted if no descriptor is left.
   static absl::StatusOr<Poller*> create();

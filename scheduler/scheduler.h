@@ -313,13 +313,14 @@ class Scheduler {
     self.busy &= ~LocalQueues::shared_bit(level);
     return from_own_forks_in_turn(self, level);
   }
+  // A task of the level is in turn, or may be.
+  static bool waits_in_turn(const LocalQueues& self, Level level) noexcept {
+    return self.rings[level].has_in_turn() || (self.busy & LocalQueues::homed_bit(level)) != 0;
+  }
   // After slot_runs_max tasks that have come before others: may as many more? Not before one that is in turn, and not
   // for ever.
   SKUA_ALWAYS_INLINE bool begin_streak(LocalQueues& self, Level level) const noexcept {
-    if (self.rings[level].has_in_turn() || (self.busy & LocalQueues::homed_bit(level)) != 0 ||
-        self.streaks_left[level] == 0) {
-      return false;
-    }
+    if (waits_in_turn(self, level) || self.streaks_left[level] == 0) return false;
     --self.streaks_left[level];
     self.streak[level] = 0;
     return true;

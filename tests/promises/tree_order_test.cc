@@ -29,6 +29,7 @@ using test::next;
 using test::push_injector;
 using test::push_ring;
 using test::push_slot;
+using test::push_yielded;
 using test::Seen;
 using test::steal;
 using test::Tasks;
@@ -283,6 +284,25 @@ TEST_F(SpillTest, OneOfItIsNextWhenTheOldestIsCalledAndThenTheRingsOldest) {
     EXPECT_EQ(next(scheduler_, 0).id, 258 + call);  // Down the tree again.
   }
   EXPECT_EQ(scheduler_.injector_depth(kNormalLevel), 124u);
+}
+
+// Beside a task that yields for ever the own queues are never empty.
+TEST_F(SpillTest, BesideATaskInTurnItHasTheTickAfterTheInjectors) {
+  TaskHeader* const yields = tasks_.make();
+  const std::uint64_t its_id = tasks_.last();
+  EXPECT_EQ(push_yielded(scheduler_, 0, yields), kNobody);
+  std::vector<int> ticks;
+  for (int tick = 1; tick <= 1000; ++tick) {
+    const Seen found = next(scheduler_, 0);
+    if (found.id == its_id) {
+      EXPECT_EQ(push_yielded(scheduler_, 0, yields), kNobody);
+    } else if (found.source == Source::kInjectorTick) {
+      EXPECT_EQ(found.id, ticks.size());
+      ticks.push_back(tick);
+    }
+  }
+  ASSERT_EQ(ticks.size(), 16u);
+  for (std::size_t i = 1; i < ticks.size(); ++i) EXPECT_LE(ticks[i] - ticks[i - 1], 62);
 }
 
 TEST_F(SpillTest, APeerFindsIt) {
