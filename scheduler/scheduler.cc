@@ -224,7 +224,7 @@ Found Scheduler::next_by_level(LocalQueues& self, std::int32_t budget_left) noex
   }
   const bool injectors_turn = ticks_until(self.injector_tick, tick) <= 0;
   if (injectors_turn) {
-    // The tick after the injectors' is the spill's where the own queues may never be empty. Trees are opened then anyway.
+    // The tick after the injectors' is the spill's where the own queues may never be empty: trees are opened anyway.
     if (SKUA_UNLIKELY(spill_.size_hint() != 0) && waits_in_turn(self, kNormalLevel)) {
       self.spill_turn = true;
       self.plain_ticks = 0;
