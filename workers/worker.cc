@@ -203,13 +203,15 @@ SKUA_NOINLINE void Worker::run_specially(TaskHeader* task, bool timed, bool drai
   if (timed) sampler_.end_run(now_ns() - begin_ns);
 }
 
-// No more events than the ring has room for: a ring that overflows gives its oldest tasks to the injector, where they
-// wait behind what comes later, while the kernel keeps its events in their order. But not for ever, for the ring may be
-// full of tasks that yield.
+// No more events than the ring has room for, and some places are kept for what running tasks queue: a ring that
+// overflows gives its oldest tasks to the injector, where they wait behind what comes later, while the kernel keeps its
+// events in their order. But not for ever, for the ring may be full of tasks that yield.
 int Worker::events_max() noexcept {
   constexpr int kEventsMin = 16;
   constexpr int kLooksWithoutEventsMax = 8;
-  const auto room = static_cast<int>(queues_.rings[kNormalLevel].room());
+  const RunQueue<>& ring = queues_.rings[kNormalLevel];
+  const int kept = static_cast<int>(ring.capacity() / 8);
+  const int room = static_cast<int>(ring.room()) - kept;
   if (room < kEventsMin && looks_without_events_ < kLooksWithoutEventsMax) {
     ++looks_without_events_;
     return 0;

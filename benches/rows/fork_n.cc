@@ -51,6 +51,7 @@ Outcome run_fib(SkuaEngine& engine, std::int64_t n) {
 Task<std::int64_t> queens(QueensBoard board) {
   if (board.is_full()) co_return 1;
   const QueensBoard::Columns free = board.free_columns();
+  if (free.count == 0) co_return 0;
   const auto child = [&board, &free](std::size_t i) { return queens(board.with(free.column[i])); };
   const std::vector<std::int64_t> parts = co_await when_all_n(free.count, child);
   co_return std::accumulate(parts.begin(), parts.end(), std::int64_t{0});
