@@ -86,7 +86,9 @@ TEST_P(SpawnMemoryTest, AWideTreeThatOverflowsARingRunsToItsEnd) {
   RecordProperty("peak", static_cast<int>(peak.most() - before));
   // With others, thieves may be quicker than the root, which spawns 300 tasks in one run.
   const RuntimeMetrics metrics = runtime().metrics();
-  if (metrics.workers.size() == 1) EXPECT_GT(metrics.workers.front().overflows, 0u);
+  if (metrics.workers.size() == 1) {
+    EXPECT_GT(metrics.workers.front().overflows, 0u);
+  }
 }
 
 // --- The order that this rests on -----------------------------------------------------------------
