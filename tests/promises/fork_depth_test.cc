@@ -25,6 +25,9 @@ namespace {
 #if SKUA_TSAN
 constexpr int kLevels =
     10'000;  // Each level is a hundred times as slow there, and the other builds show the stack.
+#elif SKUA_ASAN
+constexpr int kLevels =
+    30'000;  // Its frames are larger: a recursion would take more than 8 MB here, too.
 #else
 constexpr int kLevels = 100'000;
 #endif
