@@ -103,6 +103,7 @@ struct alignas(kCacheLine) LocalQueues {
   }
 
   static constexpr Level kNoLevel = kLevels;
+  // Of three runs each: about as many ticks as between two turns of the oldest fork.
   static constexpr std::uint16_t kStreaksMax = 20'000;
 
  private:

@@ -299,8 +299,8 @@ class RunQueue {
   alignas(kCacheLine) std::atomic<std::uint64_t> head_{0};
   // Owner writes, any thread reads.
   alignas(kCacheLine) std::atomic<std::uint32_t> tail_{0};
-  std::atomic<std::uint32_t> turns_end_{
-      0};  // Behind the last task that is in turn, if there is one.
+  // Behind the last task that is in turn, if there is one.
+  std::atomic<std::uint32_t> turns_end_{0};
   // Constant after construction. Beside the tail, where the owner has it at hand.
   const std::uint32_t mask_;
   // A slot belongs to the owner, or to the thief that has claimed it.

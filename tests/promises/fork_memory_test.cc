@@ -3,7 +3,6 @@
 // A tree of forks runs depth first and needs memory for its depth, not for its width: the blocks that live are counted
 // while a tree of a million leaves runs.
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -16,6 +15,7 @@
 #include "skua/runtime.h"
 #include "skua/task.h"
 #include "task/frame_count.h"
+#include "tests/support/block_peak.h"
 #include "tests/support/runtime_fixture.h"
 
 namespace skua {
@@ -30,24 +30,8 @@ constexpr std::int64_t kDepth = 6;
 constexpr std::int64_t kLeaves = 1'000'000;
 #endif
 
-// The most blocks that a leaf has seen. Leaves look now and then: it takes a while.
-class Peak {
- public:
-  void look(std::int64_t leaf) {
-    if (leaf % 101 != 0) return;
-    const std::int64_t now = internal::live_blocks();
-    std::int64_t seen = most_.load(std::memory_order_relaxed);
-    while (now > seen && !most_.compare_exchange_weak(seen, now, std::memory_order_relaxed)) {
-    }
-  }
-  std::int64_t most() const { return most_.load(std::memory_order_relaxed); }
-
- private:
-  std::atomic<std::int64_t> most_{0};
-};
-
 // The number of its leaves.
-Task<std::int64_t> lazy_tree(std::int64_t first, std::int64_t leaves, Peak* peak) {
+Task<std::int64_t> lazy_tree(std::int64_t first, std::int64_t leaves, test::BlockPeak* peak) {
   if (leaves == 1) {
     peak->look(first);
     co_return 1;
@@ -63,7 +47,7 @@ Task<std::int64_t> lazy_tree(std::int64_t first, std::int64_t leaves, Peak* peak
 }
 
 // The same by a vector of slots that is allocated.
-Task<std::int64_t> sized_tree(std::int64_t first, std::int64_t leaves, Peak* peak) {
+Task<std::int64_t> sized_tree(std::int64_t first, std::int64_t leaves, test::BlockPeak* peak) {
   if (leaves == 1) {
     peak->look(first);
     co_return 1;
@@ -79,7 +63,7 @@ Task<std::int64_t> sized_tree(std::int64_t first, std::int64_t leaves, Peak* pea
 }
 
 // All children of a node exist before the first one runs.
-Task<std::int64_t> eager_tree(std::int64_t first, std::int64_t leaves, Peak* peak) {
+Task<std::int64_t> eager_tree(std::int64_t first, std::int64_t leaves, test::BlockPeak* peak) {
   if (leaves == 1) {
     peak->look(first);
     co_return 1;
@@ -100,7 +84,7 @@ SKUA_TEST_ALL_RUNTIMES(ForkMemoryTest);
 
 struct Form {
   const char* what;
-  Task<std::int64_t> (*tree)(std::int64_t first, std::int64_t leaves, Peak* peak);
+  Task<std::int64_t> (*tree)(std::int64_t first, std::int64_t leaves, test::BlockPeak* peak);
   std::int64_t on_a_path;  // Blocks of a path from the root to a leaf, while it is the only one.
 };
 
@@ -116,7 +100,7 @@ TEST_P(ForkMemoryTest, ATreeOfAMillionLeavesLivesOnAPathForEachWorker) {
   for (const Form& form : kForms) {
     SCOPED_TRACE(form.what);
     const std::int64_t before = internal::live_blocks();
-    Peak peak;
+    test::BlockPeak peak(101);
     EXPECT_EQ(runtime().block_on(form.tree(0, kLeaves, &peak)), kLeaves);
     EXPECT_LE(peak.most() - before, 2 * workers * form.on_a_path);
     // It is about as many as that, so the bound says something.

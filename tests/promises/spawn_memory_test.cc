@@ -4,7 +4,6 @@
 // the oldest branch has its turn by the clock, so that a slow machine opens more of the tree. Hence the bound has much
 // room; tests/promises/tree_order_test.cc has the exact one, without a clock.
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -19,6 +18,7 @@
 #include "skua/spawn.h"
 #include "skua/task.h"
 #include "task/frame_count.h"
+#include "tests/support/block_peak.h"
 #include "tests/support/runtime_fixture.h"
 
 namespace skua {
@@ -33,24 +33,9 @@ constexpr std::int64_t kWideLeaves = 30'000;
 #endif
 constexpr std::int64_t kBlocksMax = 5'000;
 
-// The most blocks that a leaf has seen.
-class Peak {
- public:
-  void look(std::int64_t leaf) {
-    if (leaf % 11 != 0) return;
-    const std::int64_t now = internal::live_blocks();
-    std::int64_t seen = most_.load(std::memory_order_relaxed);
-    while (now > seen && !most_.compare_exchange_weak(seen, now, std::memory_order_relaxed)) {
-    }
-  }
-  std::int64_t most() const { return most_.load(std::memory_order_relaxed); }
-
- private:
-  std::atomic<std::int64_t> most_{0};
-};
-
 // The number of its leaves.
-Task<std::int64_t> tree(std::int64_t first, std::int64_t leaves, std::int64_t fan_out, Peak* peak) {
+Task<std::int64_t> tree(std::int64_t first, std::int64_t leaves, std::int64_t fan_out,
+                        test::BlockPeak* peak) {
   if (leaves == 1) {
     peak->look(first);
     co_return 1;
@@ -71,7 +56,7 @@ SKUA_TEST_ALL_RUNTIMES(SpawnMemoryTest);
 // The first in, first out, it would be 12,000 blocks.
 TEST_P(SpawnMemoryTest, ATreeOfSpawnedTasksLivesOnAFewPathsForEachWorker) {
   const std::int64_t before = internal::live_blocks();
-  Peak peak;
+  test::BlockPeak peak(11);
   EXPECT_EQ(runtime().block_on(tree(0, kLeaves, 10, &peak)), kLeaves);
   RecordProperty("peak", static_cast<int>(peak.most() - before));
   EXPECT_LE(peak.most() - before, kBlocksMax);
@@ -81,7 +66,7 @@ TEST_P(SpawnMemoryTest, ATreeOfSpawnedTasksLivesOnAFewPathsForEachWorker) {
 // Nodes of 300 children do not fit into a ring: many of them are in the spill for a while, which is no tree any more.
 TEST_P(SpawnMemoryTest, AWideTreeThatOverflowsARingRunsToItsEnd) {
   const std::int64_t before = internal::live_blocks();
-  Peak peak;
+  test::BlockPeak peak(11);
   EXPECT_EQ(runtime().block_on(tree(0, kWideLeaves, 300, &peak)), kWideLeaves);
   RecordProperty("peak", static_cast<int>(peak.most() - before));
   // With others, thieves may be quicker than the root, which spawns 300 tasks in one run.
