@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import resource
@@ -105,17 +106,30 @@ def last_cpu() -> int:
     return max(os.sched_getaffinity(0))
 
 
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """How one is started."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+
+
 def run_load(
-    server: Sequence[str],
-    environment: Mapping[str, str],
+    servers: Sequence[Server],
     load_program: pathlib.Path,
     load: EchoLoad,
     seconds: float,
     timeout_s: float,
 ) -> subprocess.CompletedProcess[str]:
-    """Starts the server, asks it, and ends it: what echo_load came to. Raises ServerFailed, TimeoutExpired."""
-    with running(server, environment) as (port, pid):
-        command = [str(load_program), "--port", str(port), "--server-pid", str(pid)]
+    """Starts the servers, asks them, several of them in turn, and ends them: what echo_load came to.
+
+    Raises ServerFailed, TimeoutExpired.
+    """
+    command = [str(load_program)]
+    with contextlib.ExitStack() as stack:
+        for server in servers:
+            port, pid = stack.enter_context(running(server.command, server.environment))
+            command += ["--port", str(port), "--server-pid", str(pid)]
         command += ["--connections", str(load.connections), "--seconds", str(seconds)]
         command += ["--cpu", str(last_cpu())]
         if load.rate:

@@ -140,30 +140,38 @@ def _run_program(
     )
 
 
-def _run_server(
-    entrant: Entrant, row: Row, quick: bool, workers: int, timeout_s: float
+def _run_servers(
+    entrants: Sequence[Entrant], row: Row, quick: bool, workers: int, timeout_s: float
 ) -> subprocess.CompletedProcess[str]:
-    load, load_program = row.load, entrant.load_program
+    load, load_program = row.load, entrants[0].load_program
     assert load is not None and load_program is not None
-    server = [str(entrant.program.path), "--workers", str(workers), *entrant.competitor.arguments]
-    if load.hogged:
-        server.append("--hog")
+    servers = []
+    for entrant in entrants:
+        command = [str(entrant.program.path), "--workers", str(workers)]
+        command += entrant.competitor.arguments
+        if load.hogged:
+            command.append("--hog")
+        servers.append(echo.Server(command, entrant.environment))
     seconds = load.quick_seconds if quick else load.seconds
-    return echo.run_load(server, entrant.environment, load_program, load, seconds, timeout_s)
+    return echo.run_load(servers, load_program, load, seconds, timeout_s)
 
 
 def run_once(
-    entrant: Entrant,
+    entrants: Sequence[Entrant],
     row: Row,
     size: int | None,
     workers: int,
     timeout_s: float = FIRST_TIMEOUT_S,
-) -> dict[str, float]:
-    """The figures of one run, of the row's full size if `size` is None. Raises RunFailed."""
+) -> list[dict[str, float]]:
+    """The figures of one run, of the row's full size if `size` is None. Raises RunFailed.
+
+    Of each entrant: several are servers that are asked in turn.
+    """
     try:
         if row.load:
-            result = _run_server(entrant, row, size is not None, workers, timeout_s)
+            result = _run_servers(entrants, row, size is not None, workers, timeout_s)
         else:
+            (entrant,) = entrants
             result = _run_program(entrant, row, size, workers, timeout_s)
     except subprocess.TimeoutExpired:
         raise RunFailed(f"did not end within {timeout_s:g} s") from None
@@ -177,10 +185,18 @@ def run_once(
         if result.returncode == _EXIT_NOT_POSSIBLE:
             raise NotPossible(said[-1] if said else "not possible here")
         raise RunFailed(f"{why}: {said[-1]}" if said else why)
+    lines = result.stdout.splitlines()
+    if len(lines) != len(entrants):
+        raise RunFailed(f"printed {len(lines)} lines, not {len(entrants)}")
+    return [_figures_of(line, e, row, workers) for line, e in zip(lines, entrants)]
+
+
+def _figures_of(line: str, entrant: Entrant, row: Row, workers: int) -> dict[str, float]:
+    """What a program printed. Raises RunFailed."""
     try:
-        figures = json.loads(result.stdout)
+        figures = json.loads(line)
     except json.JSONDecodeError:
-        raise RunFailed(f"printed no JSON: {result.stdout.strip()[:200]}") from None
+        raise RunFailed(f"printed no JSON: {line.strip()[:200]}") from None
     missing = [name for name in (*_FIGURES, row.figure, *row.further) if name not in figures]
     if missing:
         raise RunFailed(f"printed no {', '.join(missing)}")
@@ -271,16 +287,14 @@ def run_all(
     try:
         for cell in cells:
             for round_number in range(rounds):
-                for entrant in list(cell.entrants):
-                    _run_in(
-                        cell,
-                        entrant,
-                        size_of(cell.row),
-                        (round_number, rounds),
-                        results,
-                        schedule,
-                        console,
-                    )
+                _run_round(
+                    cell,
+                    size_of(cell.row),
+                    (round_number, rounds),
+                    results,
+                    schedule,
+                    console,
+                )
     except KeyboardInterrupt:
         results.is_partial = True
         for cell in cells:
@@ -292,41 +306,77 @@ def run_all(
     return results
 
 
-def _run_in(
+def _run_round(
     cell: _Cell,
-    entrant: Entrant,
     size: int | None,
     round_of: tuple[int, int],
     results: Results,
     schedule: Schedule,
     console: Console,
 ) -> None:
-    """One run, the failure of which is one of the results."""
+    """Every entrant once: one after the other, or servers together, in turns of a fraction of a second."""
+    if cell.row.load and cell.row.load.in_turns and len(cell.entrants) > 1:
+        try:
+            _run_in(cell, cell.entrants, size, round_of, results, schedule, console)
+            return
+        except RunFailed as failure:  # Which of them it is shows when each is alone.
+            console.say(f"{cell.name}: all in turn: {failure}")
+    for entrant in list(cell.entrants):
+        try:
+            _run_in(cell, [entrant], size, round_of, results, schedule, console)
+        except RunFailed as failure:
+            _drop(cell, entrant, failure, round_of, results, schedule, console)
+
+
+def _drop(
+    cell: _Cell,
+    entrant: Entrant,
+    failure: RunFailed,
+    round_of: tuple[int, int],
+    results: Results,
+    schedule: Schedule,
+    console: Console,
+) -> None:
+    """A failure is one of the results."""
     row, name = cell.row, entrant.competitor.name
+    round_number, _ = round_of
+    where = row.name if cell.runs is results.runs[row.name] else cell.name
+    after = f" (in round {round_number + 1})" if round_number > 0 else ""
+    text = f"{where}: {name}: {failure}{after}"
+    # Without Skua there is no comparison; without a peer there is a smaller one.
+    is_failure = not isinstance(failure, NotPossible) or name == SKUA.name
+    (results.failures if is_failure else results.impossible).append(text)
+    results.failed[(row.name, name, cell.workers)] = str(failure)
+    cell.entrants.remove(entrant)
+    schedule.dropped(cell.name, name)
+    console.say(f"FAILED {text}" if is_failure else text)
+
+
+def _run_in(
+    cell: _Cell,
+    entrants: Sequence[Entrant],
+    size: int | None,
+    round_of: tuple[int, int],
+    results: Results,
+    schedule: Schedule,
+    console: Console,
+) -> None:
+    """One run of all of them. Raises RunFailed."""
+    row, names = cell.row, [entrant.competitor.name for entrant in entrants]
     round_number, rounds = round_of
     busy_s, children_s, start_s = _busy_cpu_s(), _children_cpu_s(), time.monotonic()
-    timeout_s = timeout_after(schedule.last_s(cell.name, name))
-    try:
-        figures = run_once(entrant, row, size, cell.workers, timeout_s)
-    except RunFailed as failure:
-        where = row.name if cell.runs is results.runs[row.name] else cell.name
-        after = f" (in round {round_number + 1})" if round_number > 0 else ""
-        text = f"{where}: {name}: {failure}{after}"
-        # Without Skua there is no comparison; without a peer there is a smaller one.
-        is_failure = not isinstance(failure, NotPossible) or name == SKUA.name
-        (results.failures if is_failure else results.impossible).append(text)
-        results.failed[(row.name, name, cell.workers)] = str(failure)
-        cell.entrants.remove(entrant)
-        schedule.dropped(cell.name, name)
-        console.say(f"FAILED {text}" if is_failure else text)
-        return
+    last_s = [schedule.last_s(cell.name, name) for name in names]
+    known_s = [seconds for seconds in last_s if seconds is not None]
+    timeout_s = timeout_after(sum(known_s) if len(known_s) == len(names) else None)
+    all_figures = run_once(entrants, row, size, cell.workers, timeout_s)
     seconds = time.monotonic() - start_s
     ours_s = _children_cpu_s() - children_s
     results.foreign_cpu_s += max(0.0, _busy_cpu_s() - busy_s - ours_s)
     results.available_cpu_s += seconds * (os.cpu_count() or 1)
-    schedule.done(cell.name, name, seconds)
-    cell.runs[name].append(Run(round_number, figures))
-    console.progress(
-        f"{schedule.progress()}: {cell.name}, round {round_number + 1} of {rounds}, "
-        f"{name}: {figures[row.figure]:.1f} {row.unit}"
-    )
+    for name, figures in zip(names, all_figures):
+        schedule.done(cell.name, name, seconds / len(names))
+        cell.runs[name].append(Run(round_number, figures))
+        console.progress(
+            f"{schedule.progress()}: {cell.name}, round {round_number + 1} of {rounds}, "
+            f"{name}: {figures[row.figure]:.1f} {row.unit}"
+        )

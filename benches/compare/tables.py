@@ -20,6 +20,11 @@ class EchoLoad:
     seconds: float = 3
     quick_seconds: float = 0.3
 
+    @property
+    def in_turns(self) -> bool:
+        """All servers may be there at once: those that are not asked do nothing, and nobody's memory is compared."""
+        return not self.hogged and not self.idle
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:

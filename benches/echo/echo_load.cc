@@ -5,18 +5,24 @@
 //   closed loop   each answer is followed by the next request; the time to the answer counts from its sending
 //   open loop     request k of all is due at start + k / rate, on connection k mod n. It counts from then, whether or
 //                 not the connection could send it: a server that stalls is charged for all that it held up
+//
+// Several servers are asked in turn, for 0.1 s at a time. Between its turns a server has nothing to do, and its CPU
+// time is what it used from the begin of its first turn to the end of all.
 #include <algorithm>
 #include <arpa/inet.h>
 #include <array>
 #include <cerrno>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <fstream>
+#include <memory>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <random>
 #include <sched.h>
 #include <string>
 #include <string_view>
@@ -59,6 +65,8 @@ class Process {
     const int error = ::clock_getcpuclockid(pid_, &clock_);
     if (error != 0) fail("--server-pid " + std::to_string(pid_) + ": " + std::strerror(error));
   }
+
+  bool is_known() const { return pid_ != 0; }
 
   // Of all its threads; 0 if nobody asked.
   double cpu_s() const {
@@ -106,9 +114,11 @@ struct Figures {
 
 class Load {
  public:
-  explicit Load(const LoadOptions& options)
+  // `options` outlives it.
+  Load(const LoadOptions& options, const LoadServer& server)
       : options_(options),
-        server_(options.server_pid),
+        port_(server.port),
+        server_(server.pid),
         message_(options.message_size),
         answer_(options.message_size + 1),
         connections_(static_cast<std::size_t>(options.connections)) {
@@ -117,34 +127,60 @@ class Load {
   Load(const Load&) = delete;
   Load& operator=(const Load&) = delete;
 
-  void run() {
+  // Opens the connections.
+  void open_all() {
     for (std::size_t i = 0; i < connections_.size(); ++i) open(connections_[i], i);
     open_idle();
-    last_answer_ns_ = now_ns();
-    start_ns_ = last_answer_ns_;
-    if (options_.rate == 0) {
-      for (Connection& connection : connections_) ask(connection, start_ns_);
-    }
-    run_until(start_ns_ + static_cast<std::int64_t>(options_.warm_up_s * 1e9), INT64_MAX);
-    figures_ = {};
-    answers_ = 0;
-    const double cpu_before_s = server_.cpu_s();
+  }
+
+  // All of it, for the only server.
+  void run() {
+    resume();
+    run_until(start_ns_ + ns_of(options_.warm_up_s), INT64_MAX);
+    forget_figures();
     const Stopwatch watch;
     const std::int64_t begin_ns = now_ns();
     if (options_.requests > 0) {
       run_until(INT64_MAX, options_.requests);
     } else {
-      run_until(begin_ns + static_cast<std::int64_t>(options_.seconds * 1e9), INT64_MAX);
+      run_until(begin_ns + ns_of(options_.seconds), INT64_MAX);
       run_until(INT64_MAX, 1);  // However slow the server is.
     }
-    const Usage own = watch.read();
-    const double server_cpu_s = server_.cpu_s() - cpu_before_s;
+    usage_ = watch.read();
+    const double server_cpu_s = server_.cpu_s() - cpu_before_s_;
     const std::int64_t answers = answers_;
     drain();
-    print(own, server_cpu_s, answers);
+    print(server_cpu_s, answers);
   }
 
+  // Asks for so long, and leaves nothing under way.
+  void take_turn(double seconds) {
+    const Stopwatch watch;
+    resume();
+    counts_from_ns_ = start_ns_ + ns_of(seconds) / 10;
+    run_until(start_ns_ + ns_of(seconds), INT64_MAX);
+    drain();
+    const Usage used = watch.read();
+    usage_.wall_s += used.wall_s;
+    usage_.cpu_s += used.cpu_s;
+  }
+
+  // What comes now is measured.
+  void forget_figures() {
+    figures_ = {};
+    answers_ = 0;
+    usage_ = {};
+    cpu_before_s_ = server_.cpu_s();
+  }
+
+  // After the turns.
+  void print_turns() const { print(server_.cpu_s() - cpu_before_s_, answers_); }
+
  private:
+  [[noreturn]] void fail(const std::string& why) const {
+    bench::fail("port " + std::to_string(port_) + ": " + why);
+  }
+
   // Opens a connection, from an address of its own for each kConnectionsPerAddress of them.
   int connect(std::size_t index) const {
     const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -155,7 +191,7 @@ class Load {
         htonl(INADDR_LOOPBACK + static_cast<std::uint32_t>(index / kConnectionsPerAddress));
     sockaddr_in server{};
     server.sin_family = AF_INET;
-    server.sin_port = htons(static_cast<std::uint16_t>(options_.port));
+    server.sin_port = htons(static_cast<std::uint16_t>(port_));
     server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     const int on = 1;
     // The port is chosen by connect(), which may use it towards another server at the same time.
@@ -163,8 +199,7 @@ class Load {
         ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0 ||
         ::bind(fd, reinterpret_cast<const sockaddr*>(&own), sizeof own) != 0 ||
         ::connect(fd, reinterpret_cast<const sockaddr*>(&server), sizeof server) != 0) {
-      fail_with_errno("connection " + std::to_string(index) + " to port " +
-                      std::to_string(options_.port));
+      fail_with_errno("connection " + std::to_string(index) + " to port " + std::to_string(port_));
     }
     return fd;
   }
@@ -250,7 +285,9 @@ class Load {
     connection.busy = false;
     ++answers_;
     last_answer_ns_ = now;
-    figures_.latency.add(now - connection.counts_from_ns);
+    if (connection.counts_from_ns >= counts_from_ns_) {
+      figures_.latency.add(now - connection.counts_from_ns);
+    }
     if (stopping_) return;
     if (options_.rate == 0) {
       ask(connection, now);
@@ -263,6 +300,18 @@ class Load {
   }
 
   // --- The loop -----------------------------------------------------------------------------------
+
+  static std::int64_t ns_of(double seconds) { return static_cast<std::int64_t>(seconds * 1e9); }
+
+  // Asks again, on connections that are all silent.
+  void resume() {
+    stopping_ = false;
+    next_request_ = 0;
+    start_ns_ = now_ns();
+    last_answer_ns_ = start_ns_;
+    if (options_.rate > 0) return;
+    for (Connection& connection : connections_) ask(connection, start_ns_);
+  }
 
   // Between `requests` requests of the open loop.
   std::int64_t interval_ns(std::size_t requests) const {
@@ -281,7 +330,7 @@ class Load {
       if (connection.busy) {
         if (connection.owed++ == 0) connection.owed_from_ns = due;
       } else {
-        figures_.lateness.add(now - due);
+        if (due >= counts_from_ns_) figures_.lateness.add(now - due);
         ask(connection, due);
       }
       due = due_ns(++next_request_);
@@ -324,35 +373,39 @@ class Load {
     while (any_busy()) take_ready(kSecond);
     if (options_.rate == 0) return;
     const std::int64_t now = now_ns();
-    for (const Connection& connection : connections_) {
-      for (std::int64_t i = 0; i < connection.owed; ++i) {
-        figures_.latency.add(now - connection.owed_from_ns - i * interval_ns(connections_.size()));
+    for (Connection& connection : connections_) {
+      for (; connection.owed > 0; --connection.owed) {
+        if (connection.owed_from_ns >= counts_from_ns_) {
+          figures_.latency.add(now - connection.owed_from_ns);
+        }
+        connection.owed_from_ns += interval_ns(connections_.size());
       }
     }
   }
 
   // --- The figures --------------------------------------------------------------------------------
 
-  void print(const Usage& own, double server_cpu_s, std::int64_t answers) const {
+  void print(double server_cpu_s, std::int64_t answers) const {
+    if (figures_.latency.count() == 0) fail("no answer that counts: the turns are too short");
     const auto requests = static_cast<double>(answers);
     const auto us = [](std::int64_t ns) { return static_cast<double>(ns) * 1e-3; };
     const auto quantile_us = [&](double fraction) {
       return us(figures_.latency.quantile_ns(fraction));
     };
     std::printf(
-        "{\"connections\": %d, \"ns_per_op\": %.3f, \"wall_s\": %.6f, \"ops\": %lld, "
+        "{\"port\": %d, \"connections\": %d, \"ns_per_op\": %.3f, \"wall_s\": %.6f, \"ops\": %lld, "
         "\"requests_per_s\": %.1f, \"p10_us\": %.3f, \"p50_us\": %.3f, \"p90_us\": %.3f, "
         "\"p99_us\": %.3f, \"p999_us\": %.3f, \"p9999_us\": %.3f, \"max_us\": %.3f, "
         "\"load_cpu_us\": %.4f",
-        options_.connections, own.wall_s * 1e9 / requests, own.wall_s,
-        static_cast<long long>(answers), requests / own.wall_s, quantile_us(0.1), quantile_us(0.5),
-        quantile_us(0.9), quantile_us(0.99), quantile_us(0.999), quantile_us(0.9999),
-        us(figures_.latency.max_ns()), own.cpu_s * 1e6 / requests);
+        port_, options_.connections, usage_.wall_s * 1e9 / requests, usage_.wall_s,
+        static_cast<long long>(answers), requests / usage_.wall_s, quantile_us(0.1),
+        quantile_us(0.5), quantile_us(0.9), quantile_us(0.99), quantile_us(0.999),
+        quantile_us(0.9999), us(figures_.latency.max_ns()), usage_.cpu_s * 1e6 / requests);
     if (options_.rate > 0) {
       std::printf(", \"rate\": %.1f, \"load_late_p99_us\": %.3f", options_.rate,
                   us(figures_.lateness.quantile_ns(0.99)));
     }
-    if (options_.server_pid != 0) {
+    if (server_.is_known()) {
       std::printf(", \"cpu_s\": %.6f, \"cpu_us\": %.4f, \"max_rss_kib\": %lld", server_cpu_s,
                   server_cpu_s * 1e6 / requests,
                   static_cast<long long>(server_.memory_kib("VmHWM:")));
@@ -364,7 +417,8 @@ class Load {
     std::printf("}\n");
   }
 
-  const LoadOptions options_;
+  const LoadOptions& options_;
+  const int port_;
   const Process server_;
   const int epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
   std::array<epoll_event, 256> events_{};
@@ -376,10 +430,36 @@ class Load {
   std::int64_t start_ns_ = 0;
   std::int64_t last_answer_ns_ = 0;
   std::int64_t answers_ = 0;
-  std::uint64_t next_request_ = 0;  // Open loop.
-  bool stopping_ = false;           // No further requests.
+  std::uint64_t next_request_ = 0;   // Open loop.
+  bool stopping_ = false;            // No further requests.
+  std::int64_t counts_from_ns_ = 0;  // Requests of before are not among the latencies.
   Figures figures_;
+  Usage usage_;
+  double cpu_before_s_ = 0;  // The server's.
 };
+
+void run_in_turns(const LoadOptions& options) {
+  std::vector<std::unique_ptr<Load>> loads;
+  for (const LoadServer& server : options.servers) {
+    loads.push_back(std::make_unique<Load>(options, server));
+  }
+  for (const auto& load : loads) {
+    load->open_all();
+    if (options.warm_up_s > 0) load->take_turn(options.warm_up_s);
+  }
+  for (const auto& load : loads) load->forget_figures();
+  const auto turns = static_cast<std::size_t>(std::ceil(options.seconds / options.turn_s));
+  const double turn_s = options.seconds / static_cast<double>(turns);
+  // In an order of its own each time, so that nobody always comes after the same one.
+  std::vector<Load*> order;
+  for (const auto& load : loads) order.push_back(load.get());
+  std::minstd_rand random(1);
+  for (std::size_t turn = 0; turn < turns; ++turn) {
+    std::shuffle(order.begin(), order.end(), random);
+    for (Load* const load : order) load->take_turn(turn_s);
+  }
+  for (const auto& load : loads) load->print_turns();
+}
 
 // A descriptor for each connection, as far as the system allows.
 void raise_descriptor_limit() {
@@ -412,6 +492,12 @@ int main(int argc, char** argv) {
   raise_descriptor_limit();
   ::prctl(PR_SET_TIMERSLACK, 1UL);  // Waits of the open loop end when they are due.
   if (command.options.cpu >= 0) run_on(command.options.cpu);
-  Load(command.options).run();
+  if (command.options.servers.size() > 1) {
+    run_in_turns(command.options);
+    return 0;
+  }
+  Load load(command.options, command.options.servers.front());
+  load.open_all();
+  load.run();
   return 0;
 }

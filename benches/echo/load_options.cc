@@ -11,17 +11,30 @@ namespace skua::bench {
 namespace {
 
 constexpr std::string_view kUsage =
-    "usage: echo_load --port P [--connections N] [--requests N | --seconds S] [--rate R]\n"
-    "                 [--warm-up S] [--size N] [--idle N] [--server-pid PID] [--cpu N]\n";
+    "usage: echo_load --port P [--server-pid PID] [--port P [--server-pid PID]]... [--turn S]\n"
+    "                 [--connections N] [--requests N | --seconds S] [--rate R] [--warm-up S]\n"
+    "                 [--size N] [--idle N] [--cpu N]\n";
 
 constexpr std::string_view kHelp =
     "\n"
     "Asks an echo server on 127.0.0.1, on one thread, and checks every byte of the answers.\n"
     "\n"
-    "  --port P          where the server listens\n"
+    "  --port P          where the server listens. Of several servers, each is asked in turn, on "
+    "connections of\n"
+    "                    its own, so that what drifts on the machine meets all of them\n"
+    "  --server-pid PID  also reports the CPU time and the memory of this process, the server of "
+    "the "
+    "--port\n"
+    "                    before it\n"
+    "  --turn S          how long one of several servers is asked at a time; 0.1 unless said "
+    "otherwise. In the\n"
+    "                    first tenth of a turn, in which the server wakes up, the time to the "
+    "answer "
+    "does not\n"
+    "                    count\n"
     "  --connections N   that ask, each one request at a time; 50 unless said otherwise\n"
     "  --requests N      ends after so many answers\n"
-    "  --seconds S       ends after so long; 2 unless said otherwise\n"
+    "  --seconds S       ends after so long, for each server; 2 unless said otherwise\n"
     "  --rate R          open loop: R requests a second on all connections together, evenly; the "
     "time to the\n"
     "                    answer counts from when the request was due, also if the connection was "
@@ -30,12 +43,12 @@ constexpr std::string_view kHelp =
     "  --warm-up S       for so long before, the figures do not count; 0.3 unless said otherwise\n"
     "  --size N          bytes of a message, 16 to 65536; 128 unless said otherwise\n"
     "  --idle N          opens N more connections before, which ask once and then stay silent\n"
-    "  --server-pid PID  also reports the CPU time and the memory of this process\n"
     "  --cpu N           runs on this CPU alone\n"
     "\n"
-    "Prints one line of JSON: requests and their time, quantiles of the time to the answer, and "
-    "with\n"
-    "--server-pid the server's CPU time. Exit status: 0 done, 1 the server failed or gave a wrong "
+    "Prints a line of JSON for each server: requests and their time, quantiles of the time to the "
+    "answer, and\n"
+    "with --server-pid the server's CPU time. Exit status: 0 done, 1 the server failed or gave a "
+    "wrong "
     "answer,\n"
     "2 a mistake in the command line.\n";
 
@@ -56,7 +69,11 @@ struct Option {
 };
 
 constexpr Option kOptions[] = {
-    {"--port", 1, 65535, true, [](LoadOptions& o, double v) { o.port = static_cast<int>(v); }},
+    {"--port", 1, 65535, true,
+     [](LoadOptions& o, double v) { o.servers.push_back({.port = static_cast<int>(v)}); }},
+    {"--server-pid", 1, 1 << 30, true,
+     [](LoadOptions& o, double v) { o.servers.back().pid = static_cast<int>(v); }},
+    {"--turn", 0.01, 1e6, false, [](LoadOptions& o, double v) { o.turn_s = v; }},
     {"--connections", 1, 100'000, true,
      [](LoadOptions& o, double v) { o.connections = static_cast<int>(v); }},
     {"--idle", 0, 1'000'000, true, [](LoadOptions& o, double v) { o.idle = static_cast<int>(v); }},
@@ -67,8 +84,6 @@ constexpr Option kOptions[] = {
     {"--seconds", 0.01, 1e6, false, [](LoadOptions& o, double v) { o.seconds = v; }},
     {"--warm-up", 0, 1e6, false, [](LoadOptions& o, double v) { o.warm_up_s = v; }},
     {"--rate", 1, 1e8, false, [](LoadOptions& o, double v) { o.rate = v; }},
-    {"--server-pid", 1, 1 << 30, true,
-     [](LoadOptions& o, double v) { o.server_pid = static_cast<int>(v); }},
     {"--cpu", 0, 1023, true, [](LoadOptions& o, double v) { o.cpu = static_cast<int>(v); }},
 };
 
@@ -118,12 +133,18 @@ LoadCommand parse_load_command(std::span<const std::string_view> arguments) {
       range.append(text_of(option->min)).append(" to ").append(text_of(option->max));
       return refusal(name, range);
     }
+    if (name == "--server-pid" && command.options.servers.empty()) {
+      return refusal("--server-pid belongs behind the --port of that server");
+    }
     option->set(command.options, *value);
     has_seconds = has_seconds || name == "--seconds";
   }
-  if (command.options.port == 0) return refusal("which port? See --help");
+  if (command.options.servers.empty()) return refusal("which port? See --help");
   if (has_seconds && command.options.requests > 0) {
     return refusal("either --requests or --seconds");
+  }
+  if (command.options.servers.size() > 1 && command.options.requests > 0) {
+    return refusal("--requests is for one server");
   }
   return command;
 }

@@ -9,20 +9,26 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace skua::bench {
 
-struct LoadOptions {
+struct LoadServer {
   int port = 0;
+  int pid = 0;  // Whose CPU time and memory are reported; 0: nobody's.
+};
+
+struct LoadOptions {
+  std::vector<LoadServer> servers;  // Not empty. Several are asked in turn.
+  double turn_s = 0.1;
   int connections = 50;
   int idle = 0;  // Connections that ask once and then say nothing.
   std::size_t message_size = 128;
   std::int64_t requests = 0;  // End after so many; 0: after seconds.
-  double seconds = 2;
+  double seconds = 2;         // For each server.
   double warm_up_s = 0.3;
-  double rate = 0;     // Requests a second, on all connections together; 0: closed loop.
-  int server_pid = 0;  // Whose CPU time and memory are reported; 0: nobody's.
-  int cpu = -1;        // Where this program runs; -1: anywhere.
+  double rate = 0;  // Requests a second, on all connections together; 0: closed loop.
+  int cpu = -1;     // Where this program runs; -1: anywhere.
 };
 
 struct LoadCommand {

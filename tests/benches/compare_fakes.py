@@ -16,11 +16,12 @@ sys.path.insert(0, str(ROOT / "benches"))
 from compare import builds, session  # noqa: E402  (the path had to be set first)
 from compare.builds import Program, Workspace  # noqa: E402
 from compare.figures import Run  # noqa: E402
-from compare.tables import SKUA, Competitor, Row  # noqa: E402
+from compare.tables import SKUA, Competitor, EchoLoad, Row  # noqa: E402
 
 FORK = Row("fork", quick_size=3)
 FORK_N = Row("fork_n", quick_size=3, peer_row="fork")
 PINGS = Row("pings", quick_size=3, figure="p99_us", unit="us", further=("p99_us",))
+ECHO = Row("echo_50", load=EchoLoad(2))
 SCALING = Row("fork", quick_size=3, scales=True)
 
 # A program with rows; what it is run with is kept in a log.

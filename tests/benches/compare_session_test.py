@@ -4,17 +4,18 @@
 import dataclasses
 import html.parser
 import json
+import textwrap
 import unittest
 from unittest import mock
 
-from compare_fakes import FORK, FORK_N, PINGS, SCALING, WRONG, FakesTest, prints, runs_of
+from compare_fakes import ECHO, FORK, FORK_N, PINGS, SCALING, WRONG, FakesTest, prints, runs_of
 
 from compare import builds, progress, session, uring
 from compare.builds import NotInstalled, Program, Workspace
 from compare.figures import Run
 from compare.report import Report
 from compare.tables import ECHO_PEERS, PEERS, POLICIES, SKUA_ECHO, SKUA_GCC
-from compare.tables import Competitor, Row
+from compare.tables import Competitor, EchoLoad, Row
 
 
 class SessionTest(FakesTest):
@@ -181,10 +182,64 @@ class SessionTest(FakesTest):
         self.assertEqual(results.failures, ["fork: bad: did not end within 0.2 s"])
         given = []
         with mock.patch.object(
-            session, "run_once", lambda *a: given.append(a[4]) or {"ns_per_op": 1}
+            session, "run_once", lambda *a: given.append(a[4]) or [{"ns_per_op": 1}]
         ):
             self.run_all(entrants[:1], rounds=2)
         self.assertEqual(given, [session.FIRST_TIMEOUT_S, session.LEAST_TIMEOUT_S])
+
+    # --- Servers --------------------------------------------------------------------------------
+
+    def servers(self, *ports):
+        """Scripts that say they listen there, and a load that fails if it is to ask port 13."""
+        load = self.folder / "load"
+        load.write_text(
+            textwrap.dedent(
+                f"""\
+                #!/bin/sh
+                echo "load $*" >>"{self.log}"
+                case "$*" in *"--port 13 "*) echo "port 13: silent" >&2; exit 1;; esac
+                for argument in "$@"; do
+                  [ "$argument" != --port ] || {prints(20)}
+                done
+                """
+            ),
+            encoding="utf-8",
+        )
+        load.chmod(0o755)
+        entrants = []
+        with mock.patch.object(builds, "echo_load", lambda _: Program(load, "1")):
+            for port in ports:
+                name = f"at{port}"
+                peer = Competitor(name, name, builds.go, (), serves=True)
+                body = f'echo "listening on {port}"; cat >"{self.folder}/ended"'
+                entrants.append(self.entrant(name, body, peer))
+        return entrants
+
+    def test_servers_are_asked_in_turn(self):
+        results = self.run_all(self.servers(5, 6), rows=(ECHO,), rounds=2)
+        self.assertEqual(results.failures, [])
+        loads = [line for line in self.logged() if line.startswith("load")]
+        self.assertEqual(len(loads), 2)
+        for line in loads:
+            self.assertRegex(line, "--port 5 --server-pid [0-9]+ --port 6 --server-pid [0-9]+ ")
+        self.assertEqual(self.logged().count("at5 --workers 2"), 2)
+        rounds = {name: [r.round for r in runs] for name, runs in results.runs["echo_50"].items()}
+        self.assertEqual(rounds, {"at5": [0, 1], "at6": [0, 1]})
+        self.assertIn("4/4", self.said.getvalue())
+
+    def test_one_that_fails_in_turn_is_found_and_left_out(self):
+        results = self.run_all(self.servers(5, 13, 6), rows=(ECHO,), rounds=2)
+        self.assertEqual(results.failures, ["echo_50: at13: server failed: port 13: silent"])
+        loads = [line.count("--port") for line in self.logged() if line.startswith("load")]
+        self.assertEqual(loads, [3, 1, 1, 1, 2])
+        rounds = {name: [r.round for r in runs] for name, runs in results.runs["echo_50"].items()}
+        self.assertEqual(rounds, {"at5": [0, 1], "at6": [0, 1]})
+
+    def test_servers_whose_memory_is_compared_are_asked_alone(self):
+        idle = dataclasses.replace(ECHO, load=EchoLoad(2, idle=3))
+        self.run_all(self.servers(5, 6), rows=(idle,), rounds=1)
+        loads = [line.count("--port") for line in self.logged() if line.startswith("load")]
+        self.assertEqual(loads, [1, 1])
 
     # --- What Skua's programs get -----------------------------------------------------------------
 

@@ -5,6 +5,7 @@ The echo servers and the load generator, built in FOLDER, for a moment each: tha
 that does it wrong is found out.
 """
 
+import dataclasses
 import json
 import pathlib
 import resource
@@ -28,7 +29,7 @@ OPEN = EchoLoad(connections=3, rate=500)
 
 # An echo server in few lines; what it does with a message is to be filled in.
 SERVER = """\
-    import os, socket, sys, threading
+    import os, socket, sys, threading, time
     listener = socket.create_server(("127.0.0.1", 0))
     print("listening on", listener.getsockname()[1], flush=True)
     def serve(stream, number):
@@ -45,9 +46,12 @@ SERVER = """\
 
 class EchoTest(unittest.TestCase):
     def run_load(self, server, load, environment=None):
+        return self.run_loads([server], load, environment)
+
+    def run_loads(self, servers, load, environment=None):
+        commands = [[str(part) for part in server] for server in servers]
         return echo.run_load(
-            [str(part) for part in server],
-            environment or {},
+            [echo.Server(command, environment or {}) for command in commands],
             FOLDER / "echo_load",
             load,
             seconds=0.05,
@@ -93,6 +97,39 @@ class EchoTest(unittest.TestCase):
                 self.figures([FOLDER / name, "--workers", 1], OPEN)
                 if name == "asio_echo":
                     self.figures([FOLDER / name, "--per-thread"], CLOSED)
+
+    def test_several_servers_are_asked_in_turn(self):
+        servers = [[FOLDER / "skua_echo", "--workers", workers] for workers in (1, 2)]
+        for load in (CLOSED, OPEN, dataclasses.replace(OPEN, idle=2)):
+            with self.subTest(load=load):
+                result = self.run_loads([*servers, servers[0]], load)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                figures = [json.loads(line) for line in result.stdout.splitlines()]
+                self.assertEqual(len({each["port"] for each in figures}), 3)
+                for each in figures:
+                    self.assertGreater(each["ops"], 0)
+                    self.assertGreater(each["cpu_s"], 0)
+                    self.assertGreater(each["p50_us"], 0)
+
+    def test_of_several_servers_the_bad_one_is_named(self):
+        bad = self.bad_server("stream.sendall(message[:-1] + b'?')")
+        result = self.run_loads([[FOLDER / "skua_echo"], bad], CLOSED)
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertRegex(result.stderr, "^echo_load: port [0-9]+: wrong answer: other bytes")
+
+    def test_turns_in_which_nothing_counts_are_too_short(self):
+        # The first tenth of a turn is most of what a server has that needs so long to begin.
+        slow = self.bad_server("time.sleep(0.05); stream.sendall(message)")
+        with echo.running([str(part) for part in slow], {}) as (one, _):
+            with echo.running([str(part) for part in slow], {}) as (other, _):
+                result = subprocess.run(
+                    [FOLDER / "echo_load", "--port", str(one), "--port", str(other)]
+                    + ["--turn", "0.01", "--seconds", "0.02", "--warm-up", "0"],
+                    capture_output=True,
+                    text=True,
+                )
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertIn("the turns are too short", result.stderr)
 
     def test_an_idle_connection_takes_less_than_two_kib_and_the_frame_of_its_task(self):
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -181,6 +218,9 @@ class EchoTest(unittest.TestCase):
             (["--port", "0"], "--port is from 1 to 65535"),
             (["--port", "1", "--size", "15"], "--size is from 16 to 65536"),
             (["--port", "1", "--requests", "1", "--seconds", "1"], "either --requests or"),
+            (["--server-pid", "1", "--port", "1"], "behind the --port of that server"),
+            (["--port", "1", "--port", "2", "--requests", "1"], "--requests is for one server"),
+            (["--port", "1", "--turn", "0"], "--turn is from 0.01"),
         ):
             self.assert_refused("echo_load", arguments, message)
         self.assert_refused("skua_echo", ["--workers", "0"], "--workers is from 1")
