@@ -40,7 +40,9 @@ class WakeBatch;
 //   [READY-WAIT]  ReadinessAwaiter::publish()'s CAS of the word (release) -> on_event()'s, end()'s and cancel's CAS
 //                 (acquire): the waiter. Whoever takes it out of the word wakes the task, or forgets it.
 //   [READY]       on_event()'s CAS (release) -> readiness()'s load (acquire), publish()'s CAS (acquire).
-class IoRegistration {
+//
+// A cache line of its own: the workers that serve neighbours would take it from each other.
+class alignas(64) IoRegistration {
  public:
   static constexpr std::uint64_t kNotReady = 0;
   static constexpr std::uint64_t kReady = 1;

@@ -49,6 +49,13 @@ class Sampler {
   // What takes longer counts as this much in the mean: a single one is forgotten after a thousand runs.
   static constexpr std::int64_t kLongRunNs = 200'000;
 
+  // So much work is worth it: on a virtual machine a peer takes 30 us until it is up, and costs that much CPU time.
+  static constexpr std::int64_t kShareFromNs = 50'000;
+  // What is shorter than this is dearer elsewhere: a peer has to fetch all that the task and its socket have written
+  // from this CPU's caches, and leaves it in its own. Measured, as the others: workers/README.md.
+  static constexpr std::int64_t kShortRunNs = 20'000;
+  static constexpr std::int64_t kShareShortFromNs = 1'000'000;
+
   // `core` is the worker's.
   explicit Sampler(const WorkerCore& core) noexcept : core_(core) {}
   Sampler(const Sampler&) = delete;
@@ -72,6 +79,11 @@ class Sampler {
   // How long a run takes, going by the last ones; not more than kLongRunNs. Until some have been measured, a run counts
   // as long. The worker itself.
   std::int64_t mean_run_ns() const noexcept { return mean_run_ns_; }
+  // Whether so many tasks that have come at once are worth waking a peer for, which takes some of them. The worker
+  // itself.
+  bool are_worth_a_peer(std::int64_t tasks) const noexcept {
+    return tasks * mean_run_ns_ >= (mean_run_ns_ < kShortRunNs ? kShareShortFromNs : kShareFromNs);
+  }
   // A long run was met that was not timed. The worker itself.
   void met_long_run() noexcept { mean_run_ns_ = kLongRunNs; }
 

@@ -34,9 +34,6 @@ constexpr int kLingerLooks = 3;
 // A paused clock waits for something that takes real time, and whose end may wake nobody: so long between two looks.
 constexpr std::int64_t kClockLookNs = 1'000'000;
 
-// So much work is worth waking a peer for: on a virtual machine it takes 30 us until it is up, and costs that much CPU
-// time. Measured: workers/README.md.
-constexpr std::int64_t kShareFromNs = 50'000;
 // Runs have taken so long in the mean of a few turns. Less may be the kernel's doing, which gives the CPU to others for
 // 4 ms at a time.
 constexpr std::int64_t kLongTurnNs = 5'000'000;
@@ -226,7 +223,7 @@ int Worker::events_max() noexcept {
 bool Worker::has_enough_to_share() const noexcept {
   std::int64_t queued = 0;
   for (const RunQueue<>& ring : queues_.rings) queued += ring.size();
-  return (queued - 1) * sampler_.mean_run_ns() >= kShareFromNs;
+  return sampler_.are_worth_a_peer(queued - 1);
 }
 
 // True if a task became ready.

@@ -27,7 +27,7 @@ class SamplerTest : public testing::Test {
   Sampler sampler_{core_};
 };
 
-TEST_F(SamplerTest, TimesOneRunIn64) {
+TEST_F(SamplerTest, TimesOneRunOfAnInterval) {
   for (int round = 0; round < 3; ++round) {
     for (int i = 1; i < Sampler::kInterval; ++i) EXPECT_FALSE(sampler_.begin_run(&task_));
     EXPECT_TRUE(sampler_.begin_run(&task_));
@@ -48,6 +48,19 @@ TEST_F(SamplerTest, TheMeanFollowsTheLastRuns) {
   EXPECT_LT(sampler_.mean_run_ns(), 30'000);
   for (int i = 0; i < 20; ++i) sampler_.end_run(2'000);
   EXPECT_LT(sampler_.mean_run_ns(), 5'000);
+}
+
+TEST_F(SamplerTest, ShortTasksAreSharedLater) {
+  EXPECT_FALSE(sampler_.are_worth_a_peer(0));
+  EXPECT_TRUE(sampler_.are_worth_a_peer(1));  // Nothing is known: it may be long.
+  for (int i = 0; i < 100; ++i) sampler_.end_run(25'000);
+  EXPECT_FALSE(sampler_.are_worth_a_peer(1));
+  EXPECT_TRUE(sampler_.are_worth_a_peer(3));
+  for (int i = 0; i < 100; ++i) sampler_.end_run(10'000);
+  EXPECT_FALSE(sampler_.are_worth_a_peer(50));
+  EXPECT_TRUE(sampler_.are_worth_a_peer(101));
+  sampler_.met_long_run();
+  EXPECT_TRUE(sampler_.are_worth_a_peer(1));
 }
 
 TEST_F(SamplerTest, MeasuresHowLongTheNotedTaskWaits) {
