@@ -73,9 +73,10 @@ class alignas(64) IoRegistration {
   void clear(Direction direction, std::uint64_t seen) noexcept;
 
   // What publish() came to.
-  enum class [[nodiscard]] Published : std::uint8_t { kWaits, kTryAgain, kClosed };
+  enum class Published : std::uint8_t { kWaits, kTryAgain, kClosed };
   // Lets `waiter` wait, if the direction is still as its task has seen it. The task's worker.
-  Published publish(ReadinessAwaiter* waiter, Direction direction, std::uint64_t seen) noexcept;
+  [[nodiscard]] Published publish(ReadinessAwaiter* waiter, Direction direction,
+                                  std::uint64_t seen) noexcept;
   // Forgets `waiter`. False: an event or the end was first. Any thread that keeps it alive.
   [[nodiscard]] bool forget(ReadinessAwaiter* waiter, Direction direction) noexcept;
 

@@ -266,6 +266,65 @@ def _cells(
             yield _Cell(row, count, scaling, runs)
 
 
+class _Sitting:
+    """Runs cells, and keeps what comes of it."""
+
+    def __init__(self, results: Results, schedule: Schedule, console: Console, rounds: int):
+        self._results = results
+        self._schedule = schedule
+        self._console = console
+        self._rounds = rounds
+
+    def run_round(self, cell: _Cell, size: int | None, number: int) -> None:
+        """Every entrant once: one after the other, or servers together, in turns of a fraction of a second."""
+        if cell.row.load and cell.row.load.in_turns and len(cell.entrants) > 1:
+            try:
+                self._run(cell, cell.entrants, size, number)
+                return
+            except RunFailed as failure:  # Which of them it is shows when each is alone.
+                self._console.say(f"{cell.name}: all in turn: {failure}")
+        for entrant in list(cell.entrants):
+            try:
+                self._run(cell, [entrant], size, number)
+            except RunFailed as failure:
+                self._drop(cell, entrant, failure, number)
+
+    def _drop(self, cell: _Cell, entrant: Entrant, failure: RunFailed, number: int) -> None:
+        """A failure is one of the results."""
+        results, row, name = self._results, cell.row, entrant.competitor.name
+        where = row.name if cell.runs is results.runs[row.name] else cell.name
+        after = f" (in round {number + 1})" if number > 0 else ""
+        text = f"{where}: {name}: {failure}{after}"
+        # Without Skua there is no comparison; without a peer there is a smaller one.
+        is_failure = not isinstance(failure, NotPossible) or name == SKUA.name
+        (results.failures if is_failure else results.impossible).append(text)
+        results.failed[(row.name, name, cell.workers)] = str(failure)
+        cell.entrants.remove(entrant)
+        self._schedule.dropped(cell.name, name)
+        self._console.say(f"FAILED {text}" if is_failure else text)
+
+    def _run(self, cell: _Cell, entrants: Sequence[Entrant], size: int | None, number: int) -> None:
+        """One run of all of them. Raises RunFailed."""
+        results, schedule = self._results, self._schedule
+        row, names = cell.row, [entrant.competitor.name for entrant in entrants]
+        busy_s, children_s, start_s = _busy_cpu_s(), _children_cpu_s(), time.monotonic()
+        last_s = [schedule.last_s(cell.name, name) for name in names]
+        known_s = [seconds for seconds in last_s if seconds is not None]
+        timeout_s = timeout_after(sum(known_s) if len(known_s) == len(names) else None)
+        all_figures = run_once(entrants, row, size, cell.workers, timeout_s)
+        seconds = time.monotonic() - start_s
+        ours_s = _children_cpu_s() - children_s
+        results.foreign_cpu_s += max(0.0, _busy_cpu_s() - busy_s - ours_s)
+        results.available_cpu_s += seconds * (os.cpu_count() or 1)
+        for name, figures in zip(names, all_figures):
+            schedule.done(cell.name, name, seconds / len(names))
+            cell.runs[name].append(Run(number, figures))
+            self._console.progress(
+                f"{schedule.progress()}: {cell.name}, round {number + 1} of {self._rounds}, "
+                f"{name}: {figures[row.figure]:.1f} {row.unit}"
+            )
+
+
 def run_all(
     entrants: Sequence[Entrant],
     rows: Sequence[Row],
@@ -284,17 +343,11 @@ def run_all(
     console = console or Console()
     cells = list(_cells(results, entrants, rows, workers, more_workers))
     schedule = Schedule([(c.name, e.competitor.name) for c in cells for e in c.entrants] * rounds)
+    sitting = _Sitting(results, schedule, console, rounds)
     try:
         for cell in cells:
             for round_number in range(rounds):
-                _run_round(
-                    cell,
-                    size_of(cell.row),
-                    (round_number, rounds),
-                    results,
-                    schedule,
-                    console,
-                )
+                sitting.run_round(cell, size_of(cell.row), round_number)
     except KeyboardInterrupt:
         results.is_partial = True
         for cell in cells:
@@ -304,79 +357,3 @@ def run_all(
             del cell.runs[name]
     console.close()
     return results
-
-
-def _run_round(
-    cell: _Cell,
-    size: int | None,
-    round_of: tuple[int, int],
-    results: Results,
-    schedule: Schedule,
-    console: Console,
-) -> None:
-    """Every entrant once: one after the other, or servers together, in turns of a fraction of a second."""
-    if cell.row.load and cell.row.load.in_turns and len(cell.entrants) > 1:
-        try:
-            _run_in(cell, cell.entrants, size, round_of, results, schedule, console)
-            return
-        except RunFailed as failure:  # Which of them it is shows when each is alone.
-            console.say(f"{cell.name}: all in turn: {failure}")
-    for entrant in list(cell.entrants):
-        try:
-            _run_in(cell, [entrant], size, round_of, results, schedule, console)
-        except RunFailed as failure:
-            _drop(cell, entrant, failure, round_of, results, schedule, console)
-
-
-def _drop(
-    cell: _Cell,
-    entrant: Entrant,
-    failure: RunFailed,
-    round_of: tuple[int, int],
-    results: Results,
-    schedule: Schedule,
-    console: Console,
-) -> None:
-    """A failure is one of the results."""
-    row, name = cell.row, entrant.competitor.name
-    round_number, _ = round_of
-    where = row.name if cell.runs is results.runs[row.name] else cell.name
-    after = f" (in round {round_number + 1})" if round_number > 0 else ""
-    text = f"{where}: {name}: {failure}{after}"
-    # Without Skua there is no comparison; without a peer there is a smaller one.
-    is_failure = not isinstance(failure, NotPossible) or name == SKUA.name
-    (results.failures if is_failure else results.impossible).append(text)
-    results.failed[(row.name, name, cell.workers)] = str(failure)
-    cell.entrants.remove(entrant)
-    schedule.dropped(cell.name, name)
-    console.say(f"FAILED {text}" if is_failure else text)
-
-
-def _run_in(
-    cell: _Cell,
-    entrants: Sequence[Entrant],
-    size: int | None,
-    round_of: tuple[int, int],
-    results: Results,
-    schedule: Schedule,
-    console: Console,
-) -> None:
-    """One run of all of them. Raises RunFailed."""
-    row, names = cell.row, [entrant.competitor.name for entrant in entrants]
-    round_number, rounds = round_of
-    busy_s, children_s, start_s = _busy_cpu_s(), _children_cpu_s(), time.monotonic()
-    last_s = [schedule.last_s(cell.name, name) for name in names]
-    known_s = [seconds for seconds in last_s if seconds is not None]
-    timeout_s = timeout_after(sum(known_s) if len(known_s) == len(names) else None)
-    all_figures = run_once(entrants, row, size, cell.workers, timeout_s)
-    seconds = time.monotonic() - start_s
-    ours_s = _children_cpu_s() - children_s
-    results.foreign_cpu_s += max(0.0, _busy_cpu_s() - busy_s - ours_s)
-    results.available_cpu_s += seconds * (os.cpu_count() or 1)
-    for name, figures in zip(names, all_figures):
-        schedule.done(cell.name, name, seconds / len(names))
-        cell.runs[name].append(Run(round_number, figures))
-        console.progress(
-            f"{schedule.progress()}: {cell.name}, round {round_number + 1} of {rounds}, "
-            f"{name}: {figures[row.figure]:.1f} {row.unit}"
-        )

@@ -118,7 +118,7 @@ class EchoTest(unittest.TestCase):
         self.assertRegex(result.stderr, "^echo_load: port [0-9]+: wrong answer: other bytes")
 
     def test_turns_in_which_nothing_counts_are_too_short(self):
-        # The first tenth of a turn is most of what a server has that needs so long to begin.
+        # It answers none but the requests that a turn begins with.
         slow = self.bad_server("time.sleep(0.05); stream.sendall(message)")
         with echo.running([str(part) for part in slow], {}) as (one, _):
             with echo.running([str(part) for part in slow], {}) as (other, _):
